@@ -1,8 +1,9 @@
 """One writer of transactions in its thread, and the readers; knows no table and no database.
 
 A store operation is one plain function of a transaction, so no `await` can stand inside one.
-What waits in the writer's queue shares one COMMIT, each behind a SAVEPOINT of its own. Which
-database it is, `bot.store.sqlite` and `bot.store.postgres` know.
+What waits in the writer's queue shares one COMMIT, and each that fails is undone alone: so it may
+be run twice before its caller hears of it. Which database it is, `bot.store.sqlite` and
+`bot.store.postgres` know.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ class _Alone(Exception):
     """The only item of a transaction failed, so that the whole of it is undone."""
 
 
+class _Again(Exception):
+    """One of several failed, and nothing tells its writes from theirs: all run once more."""
+
+
 class _Told:
     """Logs what fails again and again while a database is away: each cause now and then."""
 
@@ -66,6 +71,8 @@ class Database(ABC):
     #: What a commit fails with, and what one transaction does where the database is at fault.
     commit_errors: tuple[type[Exception], ...]
     item_errors: tuple[type[Exception], ...]
+    #: Whether each of several transactions gets a savepoint; else only once one of them failed.
+    has_cheap_savepoints: bool
     #: Maximum of reads at the same time, each on a connection of its own.
     reads_at_once: int
 
@@ -224,13 +231,7 @@ class Database(ABC):
         is_again = False
         while True:
             try:
-                with writer.connect() as conn, self._transaction(conn):
-                    whole = Tx(conn)
-                    for item in batch:
-                        self._run(whole, item, is_alone=len(batch) == 1)
-                    whole.write_late()
-            except _Alone:
-                pass
+                self._commit(writer, batch)
             except StoreError as error:
                 log.exception("store.not_committed", items=len(batch))
                 for item in batch:
@@ -268,16 +269,49 @@ class Database(ABC):
         with conn.begin():
             yield
 
-    def _run(self, whole: Tx, item: Item[Any], *, is_alone: bool) -> None:
-        """Run one item; where it fails, only it is undone. Raises `_Alone` where it is all."""
+    def _commit(self, writer: Engine, batch: list[Item[Any]]) -> None:
+        """One transaction for all, and where one of several fails another, with each apart."""
+        for is_each in (False, True):
+            try:
+                with writer.connect() as conn, self._transaction(conn):
+                    self._run_all(conn, batch, is_each=is_each)
+            except _Alone:
+                return
+            except _Again:
+                for item in batch:
+                    item.start_over()
+            else:
+                return
+
+    def _run_all(self, conn: Connection, batch: list[Item[Any]], *, is_each: bool) -> None:
+        """Run them all; what they put off comes last, at once, unless `is_each`.
+
+        Raises `_Alone` where the only one failed, and `_Again` where it takes another run, with
+        `is_each`, to know which one failed and undo no other.
+        """
+        whole, is_alone = Tx(conn), len(batch) == 1
+        for item in batch:
+            self._run(whole, item, is_alone=is_alone, is_each=is_each or is_alone)
+        try:
+            whole.write_late()
+        except self.commit_errors:
+            if not self._is_open(conn.connection.driver_connection):
+                raise
+            raise _Again from None
+
+    def _run(self, whole: Tx, item: Item[Any], *, is_alone: bool, is_each: bool) -> None:
+        """Run one item; where it fails, only it is undone. Raises as `_run_all` does."""
         tx = Tx(whole.conn)
         # Asked of the driver itself: through SQLAlchemy a savepoint costs as much as a query.
         driver: Any = whole.conn.connection.driver_connection
-        if not is_alone:
+        is_apart = not is_alone and (is_each or self.has_cheap_savepoints)
+        if is_apart:
             # Savepoints reuse one name and are never released; COMMIT drops them.
             driver.execute("SAVEPOINT item")
         try:
             item.result = item.work(tx)
+            if is_each:
+                tx.write_late()
         except self.item_errors as error:
             # A full disk or a lost connection took the whole batch, not only one item.
             if not self._is_open(driver):
@@ -288,11 +322,13 @@ class Database(ABC):
             item.error = error
         else:
             item.hooks = tx.hooks
-            for statement, rows in tx.late.items():
-                whole.late.setdefault(statement, []).extend(rows)
+            for write, rows in () if is_each else tx.late.items():
+                whole.late.setdefault(write, []).extend(rows)
             return
         if is_alone:
             raise _Alone
+        if not is_apart:
+            raise _Again
         driver.execute("ROLLBACK TO SAVEPOINT item")
 
     @abstractmethod

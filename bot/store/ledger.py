@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Unpack
+from typing import Any, Unpack
 
 from sqlalchemy import Connection, and_, bindparam, case, exists, func, or_, select
 
@@ -130,7 +130,7 @@ def _accepted(plan: Plan, now: datetime) -> JobColumns:
 
 def _enter_hold(tx: Tx, job: Job, plan: Plan, now: datetime) -> None:
     entry = {"job_id": job.id, "kind": "hold", "micros": plan.hold, "at": now, "closes": None}
-    tx.insert_late(_INSERT, entry)
+    tx.put_off(_insert, entry)
 
 
 def accept_all(tx: Tx, planned: Sequence[Job], limits: LimitsTable, now: datetime) -> list[Job]:
@@ -175,10 +175,8 @@ def end(
     if hold is not None and not is_paid:
         kind = "release" if charged is None else "settle"
         amount = hold if charged is None else cost
-        tx.conn.execute(
-            _INSERT,
-            {"job_id": job.id, "kind": kind, "micros": amount, "at": now, "closes": job.id},
-        )
+        entry = {"job_id": job.id, "kind": kind, "micros": amount, "at": now, "closes": job.id}
+        tx.put_off(_insert, entry)
     failure = ended.failure
     if to is JobState.FAILED and failure is not None and failure.code in DELICATE:
         errands.explain(tx, ended, now)
@@ -206,8 +204,12 @@ def settle(
     values: JobColumns = {**columns, "cost": cost, "next_at": now}
     kept = job_rows.move(tx, job, JobState.REVIEWING, now, **values)
     entry = {"job_id": job.id, "kind": "settle", "micros": cost, "at": now, "closes": job.id}
-    tx.conn.execute(_INSERT, entry)
+    tx.put_off(_insert, entry)
     return kept
+
+
+def _insert(conn: Connection, entries: list[dict[str, Any]]) -> None:
+    conn.execute(_INSERT, entries)
 
 
 def _make_film_due(tx: Tx, film_id: JobId, now: datetime) -> None:

@@ -110,6 +110,8 @@ class PostgresDatabase(Database):
 
     commit_errors = (SQLAlchemyError, psycopg.Error)
     item_errors = (OperationalError, ProgrammingError, DataError, psycopg.Error)
+    # Each would be a round trip of its own, and few transactions fail.
+    has_cheap_savepoints = False
     reads_at_once = READERS
 
     def __init__(self, url: str) -> None:

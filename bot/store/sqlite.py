@@ -58,6 +58,7 @@ class SqliteDatabase(Database):
 
     commit_errors = (SQLAlchemyError, sqlite3.Error)
     item_errors = (OperationalError, sqlite3.OperationalError)
+    has_cheap_savepoints = True
     reads_at_once = READERS
 
     def __init__(self, url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -28,10 +29,14 @@ def append(
     """A job is in this state from now on, which is logged once it is durable."""
     row = {"job_id": job_id, "at": now, "from_state": before, "to_state": to, "version": version}
     # The guarded write of the job before it has made sure that there is one of each version.
-    tx.insert_late(_INSERT, row)
+    tx.put_off(_insert, row)
     event = f"job.{to}"
     known = {"generation": generation} if generation else {}
     tx.after_commit(lambda: log.info(event, job=job_id, was=before, **known))
+
+
+def _insert(conn: Connection, rows: list[dict[str, Any]]) -> None:
+    conn.execute(_INSERT, rows)
 
 
 def of(conn: Connection, job_id: JobId) -> tuple[tuple[datetime, str], ...]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Insert
+from sqlalchemy import Connection
 
+#: Writes rows that were put off, all at once.
+Late = Callable[[Connection, list[Any]], object]
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -19,19 +22,16 @@ class Tx:
 
     conn: Connection
     hooks: list[Callable[[], None]] = field(default_factory=list)
-    late: dict[Insert, list[Mapping[str, Any]]] = field(default_factory=dict)
+    late: dict[Late, list[Any]] = field(default_factory=dict)
 
-    def insert_late(self, statement: Insert, row: Mapping[str, Any]) -> None:
-        """Insert this row at the end, together with others: nothing before the commit reads it.
-
-        One that breaks a rule of its table takes all who wait for this commit with it.
-        """
-        self.late.setdefault(statement, []).append(row)
+    def put_off(self, write: Callable[[Connection, list[T]], object], row: T) -> None:
+        """Write this row at the end, together with others: nothing before the commit reads it."""
+        self.late.setdefault(write, []).append(row)
 
     def write_late(self) -> None:
-        """Insert what was put off; whoever opens a transaction of their own ends with this."""
-        for statement, rows in self.late.items():
-            self.conn.execute(statement, rows)
+        """Write what was put off; whoever opens a transaction of their own ends with this."""
+        for write, rows in self.late.items():
+            write(self.conn, rows)
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Run this on the event loop once the transaction is durable, before its caller goes on.

@@ -237,7 +237,8 @@ def start_write(
     return group.create_task(database.write(work))
 
 
-_SETTINGS = settings.insert()
+def _insert(conn: Connection, rows: list[dict[str, str]]) -> None:
+    conn.execute(settings.insert(), rows)
 
 
 def note(scope: str, size: int = 2) -> Callable[[Tx], str]:
@@ -254,7 +255,7 @@ def put_off(scope: str) -> Callable[[Tx], str]:
     """A transaction that writes its row at the end."""
 
     def work(tx: Tx) -> str:
-        tx.insert_late(_SETTINGS, {"scope": scope, "chosen": ""})
+        tx.put_off(_insert, {"scope": scope, "chosen": ""})
         return scope
 
     return work

@@ -67,13 +67,18 @@ async def test_what_is_put_off_is_written_with_its_own(database: Database) -> No
     assert await database.read(noted) == ["late", "later", "now"]
 
 
-async def test_what_cannot_be_put_off_takes_its_commit_with_it(database: Database) -> None:
-    """Nobody hears of success who shares it, and nothing is half done."""
-    told = await outcomes(database, note("first"), put_off("first"))
-    assert [type(each) for each in told] == [StoreError, StoreError]
-    assert await database.read(noted) == []
-    assert await database.write(put_off("first")) == "first"
-    assert await database.read(noted) == ["first"]
+async def test_what_cannot_be_put_off_spoils_nobody_elses_commit(database: Database) -> None:
+    told = await outcomes(database, note("first"), put_off("first"), put_off("second"))
+    assert [told[0], told[2]] == ["first", "second"]
+    assert type(told[1]).__name__ == "IntegrityError", "the name is taken"
+    assert await database.read(noted) == ["first", "second"]
+
+
+async def test_what_cannot_be_put_off_fails_alone(database: Database) -> None:
+    await database.write(note("first"))
+    (told,) = await outcomes(database, put_off("first"))
+    assert type(told).__name__ == "IntegrityError", "the name is taken"
+    assert await database.write(put_off("second")) == "second"
 
 
 async def test_a_fault_of_the_database_is_told_as_ours(database: Database) -> None:
