@@ -23,7 +23,7 @@ from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.worker import Worker
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection
 
 from bot.alongside import alongside
 from bot.clock import Clock
@@ -106,10 +106,16 @@ class ProcrastinateDispatcher:
 
     def wake(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
         """Let this job be advanced at this time, if the transaction commits."""
-        task, conn = to_task(job_id, at), cast("Tx", tx).conn.connection.driver_connection
+        cast("Tx", tx).put_off(self._defer, to_task(job_id, at))
+
+    def _defer(self, conn: Connection, tasks: list[Task]) -> None:
+        driver = conn.connection.driver_connection
         try:
-            self._deferrer.defer_job(task, connection=conn)
+            self._deferrer.batch_defer_jobs(tasks, connection=driver)
         except exceptions.ConnectorException as error:
+            # The store knows what to do where only the connection ended.
+            if isinstance(error.__cause__, psycopg.Error):
+                raise error.__cause__ from error
             raise StoreError("The database did not take it.") from error
 
     def go_on(self, tx: Transaction, job_id: JobId, at: datetime | None) -> None:
