@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, Unpack
 
@@ -48,19 +49,17 @@ IS_IN_LINE = and_(
     jobs.c.waits_for.is_(None),
 )
 M = TypeVar("M", bound=Frozen)
+#: What a job has of its row.
+_FIELDS = frozenset(each.name for each in fields(Job))
 
 # What every step runs is built once: building a statement costs more than running it.
 _BY_ID = select(jobs).where(jobs.c.id == bindparam("job_id"))
 _BY_DEDUPE_KEY = select(jobs).where(jobs.c.dedupe_key == bindparam("key"))
 _INSERT = insert_into(jobs).on_conflict_do_nothing().returning(jobs)
-_UPDATE = (
-    update(jobs)
-    .where(
-        jobs.c.id == bindparam("job_id"),
-        jobs.c.state.concat("") == bindparam("was_state"),  # So that no index of states is used.
-        jobs.c.version == bindparam("was_version"),
-    )
-    .returning(jobs)
+_UPDATE = update(jobs).where(
+    jobs.c.id == bindparam("job_id"),
+    jobs.c.state.concat("") == bindparam("was_state"),  # So that no index of states is used.
+    jobs.c.version == bindparam("was_version"),
 )
 
 
@@ -147,24 +146,19 @@ def change(tx: Tx, job: Job, **columns: Unpack[JobColumns]) -> Job:
 
 def _write(tx: Tx, job: Job, columns: Mapping[str, object]) -> Job:
     values = {name: _json(value) for name, value in columns.items()}
+    guard = {"job_id": job.id, "was_state": job.state, "was_version": job.version}
+    version = job.version + 1
     try:
-        row = tx.conn.execute(
-            _UPDATE,
-            {
-                **values,
-                "version": job.version + 1,
-                "job_id": job.id,
-                "was_state": job.state,
-                "was_version": job.version,
-            },
-        ).one_or_none()
+        written = tx.conn.execute(_UPDATE, {**values, "version": version, **guard})
     except IntegrityError as error:
         if "generation_id" not in columns:
             raise
         raise Stale(f"{job.id}: this generation belongs to another job.") from error
-    if row is None:
+    if written.rowcount == 0:
         raise Stale
-    return to_job(row)
+    # What was guarded is known, so its many columns need not be read again.
+    known: dict[str, Any] = {name: columns[name] for name in _FIELDS & columns.keys()}
+    return replace(job, **known, version=version)
 
 
 # ---- what is due, waiting and running --------------------------------------------------------
