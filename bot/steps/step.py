@@ -88,21 +88,30 @@ class StepContext:
 
         Its version may have grown meanwhile (a person asked to cancel); raises `Stale` otherwise.
         """
-
-        def work(tx: Tx) -> Job:
-            current = jobs.get(tx.conn, job.id)
-            if current.state is not job.state or current.attempt != job.attempt:
-                raise Stale
-            changed = write(tx, current)
-            self.dispatcher.go_on(tx, job.id, changed.next_at)
-            stories.wake(tx, self.dispatcher, changed)
-            tx.after_commit(lambda: self.hooks.announce(job.id))
-            if changed.failure is not None:
-                tx.after_commit(self.hooks.wake_courier)
-            return changed
-
-        changed = await self.database.write(work)
+        try:
+            # Mostly it has not, and who knows the row need not read it.
+            changed = await self.database.write(lambda tx: self._write(tx, job, write))
+        except Stale:
+            changed = await self.database.write(lambda tx: self._write_now(tx, job, write))
         name_job(changed.id, changed.generation_id)
+        return changed
+
+    def _write_now(self, tx: Tx, job: Job, write: Callable[[Tx, Job], Job]) -> Job:
+        current = jobs.get(tx.conn, job.id)
+        if current.state is not job.state or current.attempt != job.attempt:
+            raise Stale
+        return self._write(tx, current, write)
+
+    def _write(self, tx: Tx, current: Job, write: Callable[[Tx, Job], Job]) -> Job:
+        changed = write(tx, current)
+        if changed.version == current.version:
+            # Nothing was written, so nothing has shown whether the row is still this one.
+            raise Stale
+        self.dispatcher.go_on(tx, changed.id, changed.next_at)
+        stories.wake(tx, self.dispatcher, changed)
+        tx.after_commit(lambda: self.hooks.announce(changed.id))
+        if changed.failure is not None:
+            tx.after_commit(self.hooks.wake_courier)
         return changed
 
     async def with_start(self, job: Job) -> Job:

@@ -71,6 +71,8 @@ class Submitter:
         intent = await self._write_intent(job, provider, submission)
         if intent.state is not JobState.SUBMITTING:
             return
+        # Since when nobody takes it was told by the row before.
+        job = replace(intent, provider_failure=job.provider_failure)
         if self._context.clock.boottime() - frozen_since >= FREEZE_SECONDS:
             await self._not_taken(job, submission, None)
             return
@@ -87,7 +89,7 @@ class Submitter:
             self._context.hooks.trouble(provider.name, ProviderUnavailable(provider=provider.name))
             log.warning("job.submission_uncertain", job=job.id, provider=provider.name)
             await self._context.result(
-                _at(job, submission),
+                job,
                 lambda tx, current: jobs.change(
                     tx, current, next_at=self._context.clock.now() + VISIBLE
                 ),
@@ -112,7 +114,7 @@ class Submitter:
             name_job(job.id, generation.id)
             log.info("job.taken", provider=provider.name)
             taken = await self._keep(
-                _at(job, submission),
+                job,
                 lambda tx, current: attempts.take(tx, current, generation, "taken", now),
             )
             self._context.hooks.watch(taken)
@@ -249,7 +251,7 @@ class Submitter:
                 return jobs.change(tx, waiting, plan=plan.model_copy(update={"offered": offer}))
             return waiting
 
-        await self._keep(_at(job, submission), write)
+        await self._keep(job, write)
 
     def _note_closed(self, job: Job, provider: str) -> datetime:
         """Since when no job is taken for want of credits or a good key; the row outlives us."""
@@ -266,7 +268,7 @@ class Submitter:
             attempts.finish(tx, job.id, submission.attempt, "refused")
             return ledger.fail(tx, current, self._context.clock.now(), failure)
 
-        await self._keep(_at(job, submission), write)
+        await self._keep(job, write)
 
     async def _keep(self, job: Job, write: Callable[[Tx, Job], Job]) -> Job:
         """Write what the provider answered as soon as the database takes it: it answers once."""
@@ -316,8 +318,3 @@ def _key_of(error: ProviderClosed, now: datetime) -> str:
     """The operator hears once that an address is closed for good, else once a day."""
     when = "" if isinstance(error, ProviderRetired) else f":{now:%Y-%m-%d}"
     return f"{settings.PROVIDER}:{error.provider}:{type(error).__name__}{when}"
-
-
-def _at(job: Job, submission: Submission) -> Job:
-    """The job as it stands once its intent is written, for guarding the result."""
-    return replace(job, state=JobState.SUBMITTING, attempt=submission.attempt)
