@@ -12,7 +12,7 @@ from sqlalchemy import URL
 
 from bot.store.postgres import connect_args, conninfo
 
-POOL = 6
+POOL = 8
 _GIVES_AWAY = sql.queries["retry_job"]
 
 

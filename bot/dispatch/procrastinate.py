@@ -11,7 +11,7 @@ A task that is cut off, or whose process dies, is taken again by others when its
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import cast, overload
@@ -41,6 +41,9 @@ ADVANCE, RETRY_STALLED, SWEEP = "raybot:advance", "raybot:retry_stalled", "raybo
 #: How often a process says that it lives, and how long one is silent before it counts as dead.
 HEARTBEAT_SECONDS, STALLED_SECONDS = 1.0, 5.0
 POLL_SECONDS = 1.0
+#: A worker claims one task after another, which takes some turns of the loop each. Only the first
+#: is told of new ones; the others look each second, and go on claiming while there are any.
+WORKERS = 3
 AGAIN_SECONDS = 1.0
 #: How long a row may be due without a nudge before it gets one.
 OVERDUE = timedelta(seconds=15)
@@ -66,7 +69,7 @@ class ProcrastinateDispatcher:
         stalled: Callable[[JobId], Awaitable[datetime | None]],
         turn: Callable[[str], AbstractAsyncContextManager[None]],
         grace_seconds: float,
-        hands: int = 64,
+        hands: int = 96,
     ) -> None:
         self._url = url
         self._clock = clock
@@ -155,10 +158,25 @@ class ProcrastinateDispatcher:
         # First a connection of its own: a pool would try ever less often.
         async with await psycopg.AsyncConnection.connect(conninfo(self._url), **connect_args()):
             pass
-        worker = Worker(
+        workers = [self._to_worker(number) for number in range(WORKERS)]
+        async with self._app.open_async(), alongside(self._beat(workers)):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(_run(each)) for each in workers]
+                    # One ends early because it lost the database: then the others have, too.
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                    for task in tasks:
+                        task.cancel()
+            except BaseExceptionGroup as errors:
+                first = errors.exceptions[0]
+                raise first from first.__cause__
+
+    def _to_worker(self, number: int) -> Worker:
+        return Worker(
             self._app,
             queues=[QUEUE],
-            concurrency=self._hands,
+            concurrency=self._hands // WORKERS,
+            listen_notify=number == 0,
             fetch_job_polling_interval=POLL_SECONDS,
             update_heartbeat_interval=HEARTBEAT_SECONDS,
             stalled_worker_timeout=STALLED_SECONDS,
@@ -166,20 +184,20 @@ class ProcrastinateDispatcher:
             delete_jobs="always",
             install_signal_handlers=False,
         )
-        async with self._app.open_async(), alongside(self._beat(worker)):
-            await worker.run()  # type: ignore[no-untyped-call]  # procrastinate says nothing of it
 
-    async def _beat(self, worker: Worker) -> None:
+    async def _beat(self, workers: Sequence[Worker]) -> None:
         """Show that we live also while steps end, and look whether others do.
 
         A worker that stops does not beat itself.
         """
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
-            if worker.worker_id is None:
+            ids = [each.worker_id for each in workers if each.worker_id is not None]
+            if not ids:
                 continue
             with suppress(exceptions.ConnectorException):
-                await self._app.job_manager.update_heartbeat(worker.worker_id)
+                for worker_id in ids:
+                    await self._app.job_manager.update_heartbeat(worker_id)
                 before, self._beat_at = self._beat_at, self._clock.boottime()
                 silent = self._beat_at - before
                 # Who was frozen or cut off does not judge: others were, too, and beat only now.
@@ -290,6 +308,10 @@ class LeftToOthers(BaseRetryStrategy):
             return None
         at = self._due(JobId(str(job.task_kwargs["job_id"])))
         return RetryDecision(retry_at=at, priority=to_priority(at))
+
+
+async def _run(worker: Worker) -> None:
+    await worker.run()  # type: ignore[no-untyped-call]  # procrastinate says nothing of it
 
 
 def to_task(job_id: JobId, at: datetime, *, queueing_lock: str | None = None) -> Task:

@@ -133,6 +133,25 @@ async def test_a_nudge_comes_with_its_transaction_or_not_at_all(
     assert process.advanced == [B]
 
 
+async def test_a_crowd_of_nudges_is_taken_in_all_hands_at_once(
+    url: str, database: Database
+) -> None:
+    """More than one worker has: those that are not told of new ones look by themselves."""
+    process = Process(url)
+    process.may_end.clear()
+    crowd = [JobId(f"r-{number:010}") for number in range(process.dispatcher._hands)]
+
+    def nudge(tx: Tx) -> None:
+        for job_id in crowd:
+            process.dispatcher.wake(tx, job_id, CLOCK.now())
+
+    async with working(process):
+        await database.write(nudge)
+        await process.until(len(crowd))
+        process.may_end.set()
+    assert sorted(process.advanced) == crowd
+
+
 async def test_a_lost_connection_is_the_stores_fault(url: str, database: Database) -> None:
     """As a process finds it that froze in a transaction, which the server then ended."""
     process = Process(url)
@@ -465,8 +484,8 @@ async def test_who_was_frozen_takes_nobody_for_dead_before_they_can_beat(
     at_server(url, DEAD)
     app = process.dispatcher._app
     async with app.open_async():
-        worker = cast("Worker", SimpleNamespace(worker_id=0))
-        beating = asyncio.ensure_future(process.dispatcher._beat(worker))
+        workers = [cast("Worker", SimpleNamespace(worker_id=0))]
+        beating = asyncio.ensure_future(process.dispatcher._beat(workers))
         await clock.was_looked_at.wait()
         assert not list(await app.job_manager.list_jobs_async(task=RETRY_STALLED))
         clock.leap = 0.0
@@ -511,8 +530,8 @@ async def test_who_was_cut_off_takes_nobody_for_dead_before_they_can_beat(
     manager = process.dispatcher._app.job_manager
     monkeypatch.setattr(manager, "update_heartbeat", beat)
     monkeypatch.setattr(manager, "get_stalled_jobs", look)
-    worker = cast("Worker", SimpleNamespace(worker_id=0))
-    beating = asyncio.ensure_future(process.dispatcher._beat(worker))
+    workers = [cast("Worker", SimpleNamespace(worker_id=0))]
+    beating = asyncio.ensure_future(process.dispatcher._beat(workers))
     async with asyncio.timeout(10):
         await is_over.wait()
     beating.cancel()
