@@ -117,8 +117,9 @@ class ProcrastinateDispatcher:
             self._deferrer.batch_defer_jobs(tasks, connection=driver)
         except exceptions.ConnectorException as error:
             # The store knows what to do where only the connection ended.
-            if isinstance(error.__cause__, psycopg.Error):
-                raise error.__cause__ from error
+            lost = error.__cause__
+            if isinstance(lost, psycopg.Error):
+                raise lost from None
             raise StoreError("The database did not take it.") from error
 
     def go_on(self, tx: Transaction, job_id: JobId, at: datetime | None) -> None:
@@ -165,8 +166,9 @@ class ProcrastinateDispatcher:
                     tasks = [group.create_task(_run(each)) for each in workers]
                     # One ends early because it lost the database: then the others have, too.
                     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                    for task in tasks:
-                        task.cancel()
+                    # Not cancelled: a second cancel leaves the steps in hand to themselves.
+                    for worker in workers:
+                        worker.stop()  # type: ignore[no-untyped-call]  # procrastinate says nothing of it
             except BaseExceptionGroup as errors:
                 first = errors.exceptions[0]
                 raise first from first.__cause__
@@ -311,7 +313,10 @@ class LeftToOthers(BaseRetryStrategy):
 
 
 async def _run(worker: Worker) -> None:
-    await worker.run()  # type: ignore[no-untyped-call]  # procrastinate says nothing of it
+    try:
+        await worker.run()  # type: ignore[no-untyped-call]  # procrastinate says nothing of it
+    finally:
+        worker.worker_id = None  # So that nobody says any more that it lives.
 
 
 def to_task(job_id: JobId, at: datetime, *, queueing_lock: str | None = None) -> Task:

@@ -152,6 +152,43 @@ async def test_a_crowd_of_nudges_is_taken_in_all_hands_at_once(
     assert sorted(process.advanced) == crowd
 
 
+async def test_a_worker_that_ends_leaves_no_step_of_the_others_behind(
+    url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One ends as it lost its connection, another fails for that: the third's step ends first."""
+    process, made = Process(url), list[Worker]()
+    process.may_end.clear()
+    has_failed, true = asyncio.Event(), process.dispatcher._to_worker
+
+    def to_worker(number: int) -> Worker:
+        made.append(true(number))
+        return made[-1]
+
+    def has_step(worker: Worker) -> bool:
+        return any(each.job.task_name == ADVANCE for each in worker._running_jobs.values())
+
+    async def fail() -> None:
+        has_failed.set()
+        raise exceptions.ConnectorException
+
+    monkeypatch.setattr(process.dispatcher, "_to_worker", to_worker)
+    async with working(process):
+        await wake(database, process, A)
+        await process.until(1)
+        work = process.dispatcher._worker
+        assert work is not None
+        ending, failing = (each for each in made if not has_step(each))
+        monkeypatch.setattr(failing, "_fetch_and_process_jobs", fail)
+        ending.stop()  # type: ignore[no-untyped-call]  # procrastinate says nothing of it
+        await has_failed.wait()
+        await asyncio.wait({work}, timeout=0.3)
+        assert not work.done()
+        process.may_end.set()
+        await asyncio.wait({work}, timeout=10)
+        assert work.done()
+    assert (process.advanced, process.stalled) == ([A], [])
+
+
 async def test_a_lost_connection_is_the_stores_fault(url: str, database: Database) -> None:
     """As a process finds it that froze in a transaction, which the server then ended."""
     process = Process(url)
