@@ -164,6 +164,7 @@ class Database(ABC):
     async def write(self, work: Callable[[Tx], R]) -> R:
         """Run one transaction; its result is durable when this returns.
 
+        It may be run twice, so it changes nothing but rows; the rest is for `after_commit`.
         A caller that is cancelled has an unknown outcome. Raises `StoreBusy` where too many wait
         and `StoreError` where the database does not take it.
         """
@@ -271,17 +272,20 @@ class Database(ABC):
 
     def _commit(self, writer: Engine, batch: list[Item[Any]]) -> None:
         """One transaction for all, and where one of several fails another, with each apart."""
-        for is_each in (False, True):
-            try:
-                with writer.connect() as conn, self._transaction(conn):
-                    self._run_all(conn, batch, is_each=is_each)
-            except _Alone:
-                return
-            except _Again:
-                for item in batch:
-                    item.start_over()
-            else:
-                return
+        try:
+            self._commit_once(writer, batch, is_each=False)
+        except _Again:
+            for item in batch:
+                item.start_over()
+            self._commit_once(writer, batch, is_each=True)
+
+    def _commit_once(self, writer: Engine, batch: list[Item[Any]], *, is_each: bool) -> None:
+        with (
+            contextlib.suppress(_Alone),
+            writer.connect() as conn,
+            self._transaction(conn),
+        ):
+            self._run_all(conn, batch, is_each=is_each)
 
     def _run_all(self, conn: Connection, batch: list[Item[Any]], *, is_each: bool) -> None:
         """Run them all; what they put off comes last, at once, unless `is_each`.
@@ -294,7 +298,7 @@ class Database(ABC):
             self._run(whole, item, is_alone=is_alone, is_each=is_each or is_alone)
         try:
             whole.write_late()
-        except self.commit_errors:
+        except Exception:
             if not self._is_open(conn.connection.driver_connection):
                 raise
             raise _Again from None

@@ -204,7 +204,7 @@ def settle(
     values: JobColumns = {**columns, "cost": cost, "next_at": now}
     kept = job_rows.move(tx, job, JobState.REVIEWING, now, **values)
     entry = {"job_id": job.id, "kind": "settle", "micros": cost, "at": now, "closes": job.id}
-    tx.put_off(_insert, entry)
+    _insert(tx.conn, [entry])  # At once: a cancel in the same commit asks whether it is paid.
     return kept
 
 

@@ -119,7 +119,10 @@ class Acceptance:
         limits = self._context.limits
 
         def start(tx: Tx) -> list[Job]:
-            job, is_new = ledger.start(tx, request, plan, limits, now, retry_of=retry_of)
+            try:
+                job, is_new = ledger.start(tx, request, plan, limits, now, retry_of=retry_of)
+            except Refusal:
+                return []  # Before anything was written, so that what shares the commit stands.
             return [job] if is_new else []
 
         started = await self._write(start)
