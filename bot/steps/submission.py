@@ -157,8 +157,8 @@ class Submitter:
                 return self._take_back(tx, current)
             if stops.why_paused(tx.conn, current) is not None:
                 return jobs.change(tx, current, admitted_at=None, next_at=None)
-            attempts.begin(tx, provider.name, submission)
-            return jobs.move(
+            # The guarded move first: where somebody else was faster it is `Stale`.
+            moved = jobs.move(
                 tx,
                 current,
                 JobState.SUBMITTING,
@@ -168,6 +168,8 @@ class Submitter:
                 provider_failure=None,
                 next_at=now + patience,
             )
+            attempts.begin(tx, provider.name, submission)
+            return moved
 
         return await self._context.result(job, write)
 

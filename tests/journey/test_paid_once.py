@@ -287,6 +287,30 @@ async def test_cancel_while_it_runs_charges_and_does_not_deliver(bot: RunningBot
     await bot.check_books()
 
 
+async def test_cancel_while_its_file_comes_is_heard_by_the_step_that_is_at_it(
+    bot: RunningBot,
+) -> None:
+    released = bot.simulator.faults.hold("clip")
+    job_id = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    await bot.until(job_id, JobState.GENERATING)
+    await finish_all(bot)
+    async with asyncio.timeout(10):
+        while not _fetches(bot):
+            await asyncio.sleep(0.01)
+    await bot.studio.cancel(job_id, to_requester())
+    released.set()
+    job = await bot.until(job_id, JobState.CANCELLED)
+    assert job.cost > 0
+    assert job.clip is not None
+    assert (bot.chat.clips(), _fetches(bot)) == ([], 1)
+    await bot.check_books()
+
+
+def _fetches(bot: RunningBot) -> int:
+    return sum(times for what, times in bot.simulator.requests.items() if "/cdn/" in what)
+
+
 async def test_only_the_requester_cancels(bot: RunningBot) -> None:
     job_id = await bot.ask()
     with pytest.raises(NotAllowed):
