@@ -21,6 +21,7 @@ from bot.errors import (
     Refusal,
     Stale,
     StoreError,
+    TooLate,
 )
 from bot.job import Job, JobState, Question
 from bot.log import name_job
@@ -39,6 +40,7 @@ from bot.studio.receipts import Receipt, Receipts
 Also = Callable[[Tx, Job], None]
 #: After a longer break a person has asked again; paying for the old request would surprise them.
 RESUME_WITHIN = timedelta(minutes=10)
+CUT_OFF = "Raybot was cut off after you asked, and it is too late to start it now. Ask again."
 #: So long a request is kept whose chat platform is away; then its person hears of it.
 WAIT_FOR_CHAT = timedelta(minutes=9)
 
@@ -293,8 +295,8 @@ class Intake:
         """
         job = await self._database.read(lambda conn: jobs.get(conn, job_id))
         last = until if has_frames(job.request.work) else soon
-        is_left = self._clock.now() - RESUME_WITHIN < job.created_at <= last
-        if not is_left:
+        age = self._clock.now() - job.created_at
+        if job.created_at > last or age >= jobs.PREPARE_WITHIN:
             return
         async with self._alone(job.request.batch or job.request.dedupe_key):
             batch = await self._database.read(
@@ -302,6 +304,10 @@ class Intake:
             )
             if not all(each.state is JobState.RECEIVED and each.plan is None for each in batch):
                 return
+            if age >= RESUME_WITHIN:
+                late = TooLate(CUT_OFF)
+                await self.preparation.end(batch, late, is_late=True)
+                raise late
             try:
                 known = await self.preparation.check_again(job)
                 for each in batch:

@@ -1041,10 +1041,16 @@ async def test_a_request_whose_image_was_being_read_is_taken_up_again(
         await bot.check_books()
 
 
+@pytest.mark.parametrize(
+    ("minutes", "state"), [(11, JobState.FAILED), (59, JobState.FAILED), (61, JobState.CANCELLED)]
+)
 async def test_an_old_request_is_not_taken_up_but_given_up(
-    simulator: Simulator, tmp_path: Path
+    simulator: Simulator, tmp_path: Path, minutes: int, state: JobState
 ) -> None:
-    """Its person has asked again long ago; paying for both would surprise them."""
+    """Its person may have asked again, and paying for both would surprise them.
+
+    For one of an hour ago nobody waits.
+    """
     async with open_inn(simulator, tmp_path) as bot:
         frame, slow = attach(bot, rendered.png()), hold_reads(bot)
         task = asyncio.ensure_future(bot.submit(start_frame=frame))
@@ -1054,13 +1060,15 @@ async def test_an_old_request_is_not_taken_up_but_given_up(
         [line] = await bot.studio.jobs(to_requester())
     slow.may_read.set()
     clock = MovableClock()
-    clock.move(minutes=11)
+    clock.move(minutes=minutes)
     async with running(to_test_config(tmp_path, simulator), simulator, slow, clock) as bot:
-        await bot.ask("another")
-        assert (await bot.job(line.job_id)).state is JobState.RECEIVED
-        clock.move(hours=1)
-        job = await bot.until(line.job_id, JobState.CANCELLED)
+        job = await bot.until(line.job_id, state)
         assert job.cost == 0
+        if state is JobState.FAILED:
+            await slow.until(lambda: isinstance(slow.status(job.id), Failed))
+            assert job.failure is not None
+            assert job.failure.sentence.endswith("too late to start it now. Ask again.")
+        await bot.check_books()
 
 
 # ---- an earlier clip --------------------------------------------------------------------------
