@@ -93,7 +93,7 @@ class App:
         self._secret = startup.secret_key(config)
         await self._open_database()
         media = open_media(table.media_url, table.data_dir, min_free_bytes=table.min_free_bytes)
-        self._has_room = media.has_room
+        self._media = media
         self._stack.callback(media.close)
         self._stack.push_async_callback(self._codec.aclose)
         self._signer = LinkSigner(self._secret.encode())
@@ -144,7 +144,7 @@ class App:
             relay=self._relay,
             adapters=self._adapters,
             table=self._config.bot,
-            has_room=self._has_room,
+            media=self._media,
         )
         self._web = self._build_web()
         await self._web.start()
@@ -264,7 +264,7 @@ class App:
         return BotContext(
             limits=config.limits,
             access=config.access,
-            has_room=self._has_room,
+            has_room=self._media.has_room,
             announce=self._announcer.touch,
             nudge=self._relay.nudge,
             to_notice=self._to_notice,

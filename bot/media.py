@@ -62,6 +62,8 @@ class Media:
         unused = ROOM_FACTOR * min_free_bytes
         self._cache = Cache(data_dir / "cache", max_bytes=cache_bytes, unused=unused)
         self._scratch = Scratch(data_dir / "tmp")
+        #: Why the bucket did not do what was last asked of it, in a sentence; None where it did.
+        self.trouble: str | None = None
 
     async def has_room(self) -> bool:
         """Whether the disk has `min_free_bytes` left, if need be once old copies are let go."""
@@ -86,7 +88,7 @@ class Media:
             await asyncio.to_thread(copy_durably, source, self._folder / key)
             return
         kind = mimetypes.guess_type(key, strict=False)[0] or "application/octet-stream"
-        with _bucket_errors():
+        with self._in_reach():
             await obstore.put_async(self._store, key, source, attributes={"Content-Type": kind})
         # It is read again right away, to be posted; a second transfer would cost that time.
         with self.scratch() as copy, disk_errors():
@@ -105,7 +107,7 @@ class Media:
         return cached or await self._download(key)
 
     async def _download(self, key: MediaKey) -> Path:
-        with self.scratch() as copy, _bucket_errors():
+        with self.scratch() as copy, self._in_reach():
             try:
                 answer = await obstore.get_async(self._store, key)
             except FileNotFoundError as error:
@@ -116,7 +118,7 @@ class Media:
     async def delete(self, key: MediaKey) -> None:
         """Forget a file; fine if it is gone."""
         _check(key)
-        with _bucket_errors(), suppress(FileNotFoundError):
+        with self._in_reach(), suppress(FileNotFoundError):
             await obstore.delete_async(self._store, key)
         # Only now, so that who asks for it meanwhile does not bring it back.
         await asyncio.to_thread(self._cache.drop, key)
@@ -138,7 +140,7 @@ class Media:
     async def list(self, prefix: str) -> list[StoredObject]:
         """Everything of ours under a folder such as `clips/`; what others left there is no key."""
         found: list[StoredObject] = []
-        with _bucket_errors():
+        with self._in_reach():
             async for batch in obstore.list(self._store, prefix.rstrip("/")):
                 found += [
                     StoredObject(
@@ -159,6 +161,16 @@ class Media:
         store: Any = self._store  # Each of the three kinds of bucket can sign.
         with _bucket_errors():
             return await obstore.sign_async(store, "GET", key, timedelta(seconds=seconds))
+
+    @contextmanager
+    def _in_reach(self) -> Iterator[None]:
+        try:
+            with _bucket_errors():
+                yield
+        except ClipUnavailable as error:
+            self.trouble = error.sentence
+            raise
+        self.trouble = None
 
 
 def open_media(

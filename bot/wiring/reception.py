@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
 
 from bot.disk import free_bytes
 from bot.errors import StoreBusy
 from bot.links import Links
-from bot.media import LinkSigner
+from bot.media import LinkSigner, Media
 from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.ports import Adapter, Provider, WebHandler
@@ -43,11 +43,11 @@ class Reception:
         relay: Relay,
         adapters: Mapping[str, Adapter],
         table: BotTable,
-        has_room: Callable[[], Awaitable[bool]],
+        media: Media,
     ) -> None:
         self._database = database
         self._table = table
-        self._has_room = has_room
+        self._media = media
         self._signer = signer
         self._metrics = metrics
         self._providers = providers
@@ -123,7 +123,7 @@ class Reception:
         problems = {}
         if trouble := await health.check_database(self._database, seconds=READY_WITHIN):
             problems["database"] = trouble
-        if not await self._has_room():
+        if not await self._media.has_room():
             problems["disk"] = "It is nearly full, so nothing new is started."
         return problems
 
@@ -141,4 +141,5 @@ class Reception:
         found = self._relay.troubles() | {
             name: each.trouble for name, each in self._adapters.items()
         }
+        found["media"] = self._media.trouble
         return {name: sentence for name, sentence in found.items() if sentence is not None}

@@ -48,10 +48,13 @@ async def test_a_bucket_out_of_reach_is_waited_for(
             await pass_time(bot, seconds=120)
             assert (await bot.job(job_id)).state is JobState.FETCHING
             assert wire.connections - before_all <= 60
-            assert (await readiness(bot))[0] == 200
+            status, said = await readiness(bot)
+            assert status == 200
+            assert "media store cannot be reached" in said["troubles"]["media"]
             assert await spin() < 0.5
             await wire.mend()
             await until(bot, job_id, JobState.DELIVERED)
+            assert (await readiness(bot))[1]["troubles"] == {}
         assert len(bot.chat.clips()) == len(bot.simulator.generations) == len(faults)
         await bot.check_books()
 
