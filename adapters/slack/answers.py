@@ -87,8 +87,9 @@ class Answers:
             case Delete(job_id=job_id):
                 what = thing(await self._studio.work_of(job_id, requester))
                 asked = render.draw_sentence(f"Delete the {what} of {job_id}? {FOR_GOOD}")
-                button = buttons.row(job_id, "delete")
-                return Drawn(text=asked.text, blocks=[*asked.blocks, *button])
+                button = buttons.button("delete", job_id, is_asked=True)
+                row = {"type": "actions", "elements": [button]}
+                return Drawn(text=asked.text, blocks=[*asked.blocks, row])
             case Retry() | Redo() | Follow():
                 raise InvalidRequest("Use the Retry button under it.")
             case _:

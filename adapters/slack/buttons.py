@@ -57,10 +57,13 @@ LABELS = {
 }
 
 
-def button(action: str, target: str, label: str = "", *, about: str = "") -> Block:
+def button(
+    action: str, target: str, label: str = "", *, about: str = "", is_asked: bool = False
+) -> Block:
     """A button that works for months: its id is all there is to know.
 
-    `about` tells those who hear it what it is for: "the clip: a fox in snow".
+    `about` tells those who hear it what it is for: "the clip: a fox in snow". One that deletes
+    asks once more, unless it `is_asked` beside it already.
     """
     shown = label or LABELS.get(action) or action.capitalize()
     between = " " if shown.isalpha() else ": "
@@ -73,12 +76,12 @@ def button(action: str, target: str, label: str = "", *, about: str = "") -> Blo
     }
     if action in _STYLES:
         drawn["style"] = _STYLES[action]
-    if action == "delete":
-        drawn["confirm"] = _asks_twice()
+    if action == "delete" and not is_asked:
+        drawn["confirm"] = _ask_once_more()
     return drawn
 
 
-def _asks_twice() -> Block:
+def _ask_once_more() -> Block:
     return {
         "title": blocks.plain("Delete this clip?", 100),
         "text": blocks.plain(FOR_GOOD, 300),

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from adapters import command_text, typed_frames
 from adapters.command_text import Draft
-from adapters.names import SOMEBODY, SOMEWHERE, to_words
+from adapters.names import SOME, SOMEBODY, SOMEWHERE, to_words
 from adapters.slack import addresses
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.events import File, SlackEvent
@@ -21,6 +21,7 @@ from bot.request import Frame, GenerationRequest, ImageFrame, Requester
 MOST_FRAMES = 2
 _SPECIAL = re.compile(r"<([^<>]*)>")
 _UNNAMED = re.compile(r"<@(\w+)\|?>")
+_GROUP = "!subteam^"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +156,8 @@ def _undress(inner: str, own: str, names: Mapping[str, str] | None) -> str:
             return to_words(label or (names or {}).get(target[1:], "")) or SOMEBODY
         case "#":
             return f"#{label}" if label else SOMEWHERE
+        case "!" if names is not None and target.startswith(_GROUP):
+            return to_words(label) or SOME
         case "!":
             return ""
     is_as_typed = label and target.partition("://")[2].rstrip("/") == label.rstrip("/")

@@ -198,7 +198,7 @@ async def test_an_admin_cancels_by_words_what_others_asked_for(community: Commun
     await asked.wait_said(lambda text: "Cancelled" in text)
 
 
-async def test_a_typed_delete_asks_as_the_button_does(community: Community) -> None:
+async def test_a_typed_delete_asks_once_as_the_button_does(community: Community) -> None:
     boss = community.slack.person("Boss", community.team, community.general, is_admin=True)
     await community.ana.slash("/ray", "a fox", community.general)
     clip = await community.clip()
@@ -206,6 +206,8 @@ async def test_a_typed_delete_asks_as_the_button_does(community: Community) -> N
     await community.bot.delivered(job_id)
     await boss.say(f"{community.team.mention} delete {job_id}", community.general)
     question = await boss.wait_ephemeral(lambda each: "Delete the clip" in each.plain)
+    assert ["confirm" in each for each in clip.elements if "delete" in each["action_id"]] == [True]
+    assert ["confirm" in each for each in question.elements] == [False]
     assert community.clips() == [clip]
     asked = await boss.click(question, "Delete")
     await asked.wait_said(lambda text: "is deleted" in text)
