@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -147,5 +148,19 @@ def _stage(
     )
 
 
+async def until_ended(options: argparse.Namespace) -> int:
+    """The same; SIGTERM ends it as Ctrl-C does, so that the server it started is stopped."""
+    loop, telling = asyncio.get_running_loop(), asyncio.current_task()
+    assert telling is not None
+    loop.add_signal_handler(signal.SIGTERM, telling.cancel)
+    try:
+        return await main(options)
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(to_options(sys.argv[1:]))))
+    try:
+        sys.exit(asyncio.run(until_ended(to_options(sys.argv[1:]))))
+    except asyncio.CancelledError:
+        sys.exit(128 + signal.SIGTERM)

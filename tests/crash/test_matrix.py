@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 
 from tests.crash import server, worlds
-from tests.crash.__main__ import main, to_options
+from tests.crash.__main__ import main, to_options, until_ended
 from tests.crash.books import Kind
 from tests.crash.matrix import Stage, processes
 from tests.crash.stories import FAILURE, IMAGE, TEXT, Story
@@ -134,3 +137,21 @@ async def test_the_matrix_is_not_told_without_postgresql_unless_that_is_asked_fo
     monkeypatch.setattr(server, "SCRIPT", "/bin/false")
     assert await main(to_options([])) == 2
     assert "--sqlite-only" in capsys.readouterr().err
+
+
+async def test_the_server_that_it_started_is_stopped_where_it_is_terminated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(*_: object) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return int(await asyncio.Event().wait())
+
+    script, done = tmp_path / "postgres", tmp_path / "done"
+    script.write_text(f'#!/bin/sh\necho "$1" >> {done}\n')
+    script.chmod(0o755)
+    monkeypatch.delenv(SERVER, raising=False)
+    monkeypatch.setattr(server, "SCRIPT", str(script))
+    monkeypatch.setattr("tests.crash.__main__._told", told)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(until_ended(to_options([])))
+    assert done.read_text().split() == ["start", "stop"]
