@@ -13,10 +13,11 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from tests.crash.books import Kind
+from tests.crash.chats import world
 from tests.crash.frozen import FREEZES, FREEZES_IN, tell_frozen
 from tests.crash.points import Where
 from tests.crash.stories import TEXT, Story
-from tests.crash.worlds import Chat, Fate, tell, world
+from tests.crash.worlds import Chat, Fate, tell
 
 HEAD = (
     "| database | chat | story | point | killed | after the restart | seconds |\n"

@@ -13,9 +13,10 @@ import pytest
 from tests.crash import server, worlds
 from tests.crash.__main__ import main, to_options, until_ended
 from tests.crash.books import Kind
+from tests.crash.chats import world
 from tests.crash.matrix import Stage, processes
 from tests.crash.stories import FAILURE, IMAGE, TEXT, Story
-from tests.crash.worlds import FORGOTTEN, Chat, tell, world
+from tests.crash.worlds import FORGOTTEN, Chat, tell
 from tests.postgres import SERVER
 
 #: How the names of points begin: from what is paid to the end.

@@ -8,32 +8,24 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
-from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.simulator.pictures import draw_picture
-from tests.conftest import KEY, to_test_config
-from tests.crash.books import Book, Kind, book
+from bot.simulator import Simulator
+from tests.conftest import to_test_config
+from tests.crash.books import Book, Kind
 from tests.crash.life import LOOK_SECONDS, PATIENCE_SECONDS, Orders, live
 from tests.crash.points import Where
 from tests.crash.stories import TEXT, Story
-from tests.discord_server import DiscordServer, Intent
-from tests.discord_server import Person as DiscordPerson
 from tests.ports import free_port
 from tests.secrecy import found_in
-from tests.slack_server import Person as SlackPerson
-from tests.slack_server import SlackServer, Team
 
 #: What the bot speaks with; "naive" is another bot, in front of Discord.
 Chat = Literal["discord", "slack", "naive"]
 GUILD = 4242
-PROMPT = "a red fox in snow"
-#: More generations than any story has.
-MANY = 100
 #: A restart comes so much later: whatever was in doubt has had its time to show.
 LATER_SECONDS = 130
 ASK_AGAIN_SECONDS = 10
@@ -233,162 +225,6 @@ class World(ABC):
         """The points that the last life passed that wrote them down."""
         names: list[str] = json.loads((self.folder / "points.json").read_text())
         return names
-
-
-class DiscordWorld(World):
-    """A Discord server with one channel."""
-
-    chat: Chat = "discord"
-
-    def __init__(
-        self, folder: Path, luma: Simulator, books: Book, story: Story, discord: DiscordServer
-    ) -> None:
-        super().__init__(folder, luma, books, story)
-        self._discord = discord
-        if story.has_image:
-            # Else a reply does not tell which image it is to.
-            discord.app.granted = Intent.MESSAGE_CONTENT
-        self._ana: DiscordPerson = discord.person("Ana", discord.guild("Foxes", guild_id=GUILD))
-
-    def settings(self) -> dict[str, Any]:
-        return {
-            "token": self._discord.token,
-            "api_base_url": self._discord.api_base_url,
-            "gateway_url": self._discord.gateway_url,
-            "shard_count": 1,
-        }
-
-    async def connected(self) -> None:
-        # A session that was cut is resumed; what counts is one that lives now.
-        await self._discord.wait_connected(seconds=PATIENCE_SECONDS)
-
-    async def ask(self) -> None:
-        if not self.story.has_image:
-            await self._ana.slash("ray create", prompt=PROMPT)
-            return
-        picture = ("fox.png", draw_picture())
-        shown = await self._ana.say(self._ana.here, "look", files=[picture])
-        bot = self._discord.app.bot.mention
-        await self._ana.say(self._ana.here, f"{bot} {PROMPT}", reply_to=shown)
-
-    def is_promised(self) -> bool:
-        # A mere acknowledgement comes at once; what is promised by it is an answer.
-        answers = [each.original for each in self._discord.interactions.all]
-        return any(each is not None and not each.is_loading for each in answers)
-
-    async def confirm(self) -> bool:
-        asks = [each for each in self._seen() if "Confirm" in each.buttons]
-        for each in asks:
-            await self._ana.click(each, "Confirm")
-        return bool(asks)
-
-    def clips(self) -> int:
-        files = (file.filename for each in self._seen() for file in each.attachments)
-        return sum(name.endswith(".mp4") for name in files)
-
-    def words(self) -> list[str]:
-        return [each.text for each in self._seen()]
-
-    def _seen(self) -> list[Any]:
-        said = self._discord.everything_said()
-        return [each for each in said if not each.is_deleted and not each.is_ephemeral]
-
-
-class NaiveWorld(DiscordWorld):
-    """The same with another bot, which has its request in its database from the start."""
-
-    chat: Chat = "naive"
-
-    def settings(self) -> dict[str, Any]:
-        channel = self._ana.here.id
-        return {
-            "luma": self.luma.base_url,
-            "key": KEY,
-            "token": self._discord.token,
-            "posts": f"{self._discord.api_base_url}/channels/{channel}/messages",
-        }
-
-    async def connected(self) -> None:
-        await asyncio.Event().wait()
-
-    def wrong(self, *, kills: int = 1) -> list[str]:
-        return self.wrong_outside()
-
-
-class SlackWorld(World):
-    """A workspace with one channel."""
-
-    chat: Chat = "slack"
-
-    def __init__(
-        self, folder: Path, luma: Simulator, books: Book, story: Story, slack: SlackServer
-    ) -> None:
-        super().__init__(folder, luma, books, story)
-        self._slack = slack
-        self._team: Team = slack.team("Foxes")
-        self._ana: SlackPerson = slack.person("Ana", self._team)
-        self._general = slack.channel(self._team, "general", members=[self._ana])
-
-    def access(self) -> dict[str, Any]:
-        return {"workspaces": [self._team.id]}
-
-    def settings(self) -> dict[str, Any]:
-        return {
-            "bot_token": self._team.bot_token,
-            "app_token": self._slack.app_token,
-            "api_base_url": self._slack.api_base_url,
-            "file_hosts": (self._slack.file_host,),
-            "connections": 1,
-        }
-
-    async def connected(self) -> None:
-        await self._slack.wait_connected(1, seconds=PATIENCE_SECONDS)
-
-    async def ask(self) -> None:
-        await self._ana.slash("/ray", PROMPT, seconds=ASK_AGAIN_SECONDS)
-
-    def is_promised(self) -> bool:
-        return any(each.asked is not None and each.is_acked for each in self._slack.envelopes)
-
-    def clips(self) -> int:
-        said = self._slack.posted(self._general)
-        return sum(
-            any(not file.is_deleted and file.name.endswith(".mp4") for file in each.files)
-            for each in said
-        )
-
-    def words(self) -> list[str]:
-        return [each.plain for each in self._slack.posted(self._general)]
-
-
-@asynccontextmanager
-async def world(
-    chat: Chat, database: Kind, folder: Path, story: Story = TEXT
-) -> AsyncIterator[World]:
-    """A fresh one, whose video service soon is done, or gives up each time."""
-    folder.mkdir()
-    quick = SimulatorSettings(
-        min_seconds=0.05,
-        max_seconds=0.06,
-        same_clip=True,
-        full_size=False,
-        running_limit=None,
-        creates_per_minute=None,
-    )
-    async with AsyncExitStack() as stack:
-        luma = Simulator(quick, Faults())
-        if story.fails:
-            luma.faults.fail(times=MANY)
-        await luma.start(story.host)
-        stack.push_async_callback(luma.stop)
-        books = stack.enter_context(book(database, folder))
-        if chat == "slack":
-            slack = await stack.enter_async_context(SlackServer())
-            yield SlackWorld(folder, luma, books, story, slack)
-            return
-        kind = NaiveWorld if chat == "naive" else DiscordWorld
-        discord = await stack.enter_async_context(DiscordServer())
-        yield kind(folder, luma, books, story, discord)
 
 
 async def tell(place: World, processes: ForkServerContext, *points: Where) -> Fate | None:
