@@ -14,19 +14,23 @@ from tests.conftest import KEY
 from tests.crash.books import Book, Kind, book
 from tests.crash.life import PATIENCE_SECONDS
 from tests.crash.stories import TEXT, Story
-from tests.crash.worlds import ASK_AGAIN_SECONDS, GUILD, Chat, World
-from tests.discord_server import DiscordServer, Intent
+from tests.crash.worlds import ASK_AGAIN_SECONDS, POST, Chat, World
+from tests.discord_server import Channel as DiscordChannel
+from tests.discord_server import DiscordServer, Intent, Permission
+from tests.discord_server import Message as DiscordMessage
 from tests.discord_server import Person as DiscordPerson
+from tests.slack_server import Channel as SlackChannel
 from tests.slack_server import Person as SlackPerson
 from tests.slack_server import SlackServer, Team
 
+GUILD = 4242
 PROMPT = "a red fox in snow"
 #: More generations than any story has.
 MANY = 100
 
 
 class DiscordWorld(World):
-    """A Discord server with one channel."""
+    """A Discord server with one channel, and one for moderators."""
 
     chat: Chat = "discord"
 
@@ -38,7 +42,14 @@ class DiscordWorld(World):
         if story.has_image:
             # Else a reply does not tell which image it is to.
             discord.app.granted = Intent.MESSAGE_CONTENT
-        self._ana: DiscordPerson = discord.person("Ana", discord.guild("Foxes", guild_id=GUILD))
+        guild = discord.guild("Foxes", guild_id=GUILD)
+        self._ana: DiscordPerson = discord.person("Ana", guild)
+        self._boss = discord.person("Boss", guild, allows=Permission.MANAGE_MESSAGES)
+        self._office: DiscordChannel = discord.channel(guild, "office")
+        self.workspace, self.moderators = str(GUILD), str(self._office.id)
+
+    def access(self) -> dict[str, Any]:
+        return {"servers": [self.workspace]}
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -66,20 +77,29 @@ class DiscordWorld(World):
         answers = [each.original for each in self._discord.interactions.all]
         return any(each is not None and not each.is_loading for each in answers)
 
-    async def confirm(self) -> bool:
-        asks = [each for each in self._seen() if "Confirm" in each.buttons]
-        for each in asks:
-            await self._ana.click(each, "Confirm")
-        return bool(asks)
+    async def press(self, label: str) -> bool:
+        who = self._boss if label == POST else self._ana
+        shown = [each for each in self._seen() if label in each.buttons]
+        for each in shown:
+            await who.click(each, label)
+        return bool(shown)
+
+    def is_press_promised(self, said: str) -> bool:
+        answers = [each.original for each in self._discord.interactions.all]
+        return any(each is not None and said in each.text for each in answers)
 
     def clips(self) -> int:
-        files = (file.filename for each in self._seen() for file in each.attachments)
+        said = [each for each in self._seen() if each.channel is not self._office]
+        files = (file.filename for each in said for file in each.attachments)
         return sum(name.endswith(".mp4") for name in files)
 
     def words(self) -> list[str]:
-        return [each.text for each in self._seen()]
+        return [each.text for each in self._seen() if each.channel is not self._office]
 
-    def _seen(self) -> list[Any]:
+    def words_for_moderators(self) -> list[str]:
+        return [each.text for each in self._seen() if each.channel is self._office]
+
+    def _seen(self) -> list[DiscordMessage]:
         said = self._discord.everything_said()
         return [each for each in said if not each.is_deleted and not each.is_ephemeral]
 
@@ -106,7 +126,7 @@ class NaiveWorld(DiscordWorld):
 
 
 class SlackWorld(World):
-    """A workspace with one channel."""
+    """A workspace with one channel, and one for moderators."""
 
     chat: Chat = "slack"
 
@@ -117,10 +137,13 @@ class SlackWorld(World):
         self._slack = slack
         self._team: Team = slack.team("Foxes")
         self._ana: SlackPerson = slack.person("Ana", self._team)
-        self._general = slack.channel(self._team, "general", members=[self._ana])
+        self._general: SlackChannel = slack.channel(self._team, "general", members=[self._ana])
+        self._boss: SlackPerson = slack.person("Boss", self._team, is_admin=True)
+        self._office: SlackChannel = slack.channel(self._team, "office", members=[self._boss])
+        self.workspace, self.moderators = self._team.id, self._office.id
 
     def access(self) -> dict[str, Any]:
-        return {"workspaces": [self._team.id]}
+        return {"workspaces": [self.workspace]}
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -140,6 +163,18 @@ class SlackWorld(World):
     def is_promised(self) -> bool:
         return any(each.asked is not None and each.is_acked for each in self._slack.envelopes)
 
+    async def press(self, label: str) -> bool:
+        who, where = (self._boss, self._office) if label == POST else (self._ana, self._general)
+        shown = [each for each in self._slack.posted(where) if label in each.buttons]
+        for each in shown:
+            await who.click(each, label, seconds=ASK_AGAIN_SECONDS)
+        return bool(shown)
+
+    def is_press_promised(self, said: str) -> bool:
+        # What is acknowledged looks heard to who pressed it, whatever else it says.
+        pressed = (each for each in self._slack.envelopes if each.payload.get("actions"))
+        return any(each.is_acked for each in pressed)
+
     def clips(self) -> int:
         said = self._slack.posted(self._general)
         return sum(
@@ -150,16 +185,23 @@ class SlackWorld(World):
     def words(self) -> list[str]:
         return [each.plain for each in self._slack.posted(self._general)]
 
+    def words_for_moderators(self) -> list[str]:
+        return [each.plain for each in self._slack.posted(self._office)]
+
 
 @asynccontextmanager
 async def world(
     chat: Chat, database: Kind, folder: Path, story: Story = TEXT
 ) -> AsyncIterator[World]:
-    """A fresh one, whose video service soon is done, or gives up each time."""
+    """A fresh one, whose video service soon is done, or gives up each time.
+
+    What is to be cancelled runs until somebody lets it end.
+    """
     folder.mkdir()
     quick = SimulatorSettings(
         min_seconds=0.05,
         max_seconds=0.06,
+        manual=story.is_cancelled,
         same_clip=True,
         full_size=False,
         running_limit=None,

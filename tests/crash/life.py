@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from bot.config import to_config
 from bot.errors import StoreError
 from bot.job import TERMINAL, JobState
 from bot.log import setup_logging
+from bot.request import Requester
 from bot.store import migrations
 from bot.store.schema import inbox
 from bot.store.schema import jobs as jobs_table
@@ -36,7 +37,8 @@ class Orders:
 
     It comes so many seconds later than the machine's clock says; where it hurries, time runs fast.
     It may freeze at the point instead, and lingers for so many seconds once all is over; or it
-    goes on until there is a file that says that somebody was told.
+    goes on until there is a file that says that somebody was told. `rules` are what is decided
+    about clips in its workspace.
     """
 
     folder: str
@@ -49,6 +51,8 @@ class Orders:
     freezes: bool = False
     lingers: float = 0.0
     told: str = ""
+    workspace: str = ""
+    rules: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_shared(self) -> bool:
@@ -80,6 +84,8 @@ async def _live(orders: Orders) -> None:
         App(to_config(orders.tables), adapters, clock=clock) as app,
         asyncio.TaskGroup() as group,
     ):
+        if orders.rules:
+            await _decide(app, orders)
         stop = asyncio.Event()
         group.create_task(app.run(stop))
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -89,6 +95,12 @@ async def _live(orders: Orders) -> None:
                     clock.move(seconds=HURRY_SECONDS)
         await asyncio.sleep(orders.lingers)
         stop.set()
+
+
+async def _decide(app: App, orders: Orders) -> None:
+    """Have the rules before anybody can ask, as somebody who runs the place would set them."""
+    boss = Requester(adapter=orders.chat, workspace=orders.workspace, user="1")
+    await app.studio.admin.set_policy(boss.tenant, orders.rules, actor=boss)
 
 
 def _to_factory(orders: Orders, clock: MovableClock) -> AdapterFactory:

@@ -7,7 +7,8 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,9 +18,11 @@ from sqlalchemy import Connection, Engine, event
 
 from bot.clips import Clips
 from bot.codec import Codec
+from bot.courier import Courier
 from bot.media import Media
 from bot.providers.luma import Luma
 from bot.store.database import Database
+from bot.store.errands import Errand
 
 #: What no message depends on: it is read, or says that somebody is typing.
 READS = {"GET", "HEAD"}
@@ -27,6 +30,10 @@ WRITER = "raybot-writer"
 #: Which point: by its number, none for 0, or the first one with a name that looks like this.
 Where = int | str
 _CHANGE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
+#: The column of a table that tells what a change of it is.
+_TOLD_BY = {"jobs": "state", "errands": "kind", "audit_log": "act"}
+#: Whose a call is, where what it brings is for others than the person who asked.
+_whose: ContextVar[str] = ContextVar("whose", default="")
 
 
 class Points:
@@ -70,6 +77,7 @@ def watch(points: Points) -> None:
     _around(Codec, "probe_clip", lambda *_: "probe of the clip", points)
     _around(Media, "put", lambda *_: "keeping of the file", points)
     _around(ClientSession, "_request", _call_name, points)
+    _name_calls_for_moderators()
 
 
 def _around_commits(points: Points) -> None:
@@ -90,8 +98,7 @@ def _around_commits(points: Points) -> None:
     ) -> None:
         if is_writer() and (match := _CHANGE.match(statement)) is not None:
             rows = context.compiled_parameters if context.compiled else ()
-            state = rows[0].get("state") if rows and match[1] == "jobs" else None
-            changed[f"{match[1]} {state}" if state else match[1]] = None
+            changed[_change_name(match[1], rows[0] if rows else {})] = None
 
     @event.listens_for(Engine, "commit")
     def on_commit(conn: Connection) -> None:
@@ -106,6 +113,13 @@ def _around_commits(points: Points) -> None:
             points.cross(f"after commit of {', '.join(changed)}")
 
     setattr(Database, method, write_batch)
+
+
+def _change_name(table: str, row: Mapping[str, Any]) -> str:
+    """A table, and what is written there."""
+    is_wish = table == "jobs" and row.get("cancel_requested")
+    what = "cancel asked" if is_wish else row.get(_TOLD_BY.get(table, ""))
+    return f"{table} {what}" if what else table
 
 
 def _cross_commit(conn: Connection, points: Points, rows: str) -> None:
@@ -134,7 +148,21 @@ def _call_name(_session: ClientSession, method: str, url: object, **more: Any) -
     # Ids and secrets would make each name another one.
     short = re.sub(r"/[\w.=-]*\d{5,}[\w.=-]*|/[\w-]{20,}|(?<=/upload)/\w+", "/…", path)
     with_what = " with a file" if isinstance(more.get("data"), FormData) else ""
-    return f"{method.upper()} {short}{with_what}"
+    return f"{_whose.get()}{method.upper()} {short}{with_what}"
+
+
+def _name_calls_for_moderators() -> None:
+    """What asks them, and tells them what was decided, has other names than what Ana reads."""
+    true, method = Courier._carry, "_carry"
+
+    async def carry(self: Courier, errand: Errand) -> None:
+        mark = _whose.set("moderators' " if errand.kind == "review" else "")
+        try:
+            await true(self, errand)
+        finally:
+            _whose.reset(mark)
+
+    setattr(Courier, method, carry)
 
 
 def _around(owner: type, method: str, to_name: Callable[..., str], points: Points) -> None:

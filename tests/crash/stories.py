@@ -25,9 +25,8 @@ KEPT = (
     "after probe of the clip",
     "before keeping of the file",
     "after keeping of the file",
-    "before commit of .*jobs delivering",
-    "after commit of .*jobs delivering",
 )
+LET_GO = ("before commit of .*jobs delivering", "after commit of .*jobs delivering")
 #: ... uploaded and shown, ...
 SHOWN_IN: Mapping[str, tuple[str, ...]] = {
     "discord": (
@@ -47,11 +46,39 @@ SETTLED = (
     "after commit of .*messages.*jobs delivered",
 )
 GIVEN_BACK = ("before commit of .*jobs failed", "after commit of .*jobs failed")
-#: What PostgreSQL was told to commit, and nobody heard whether it did.
-IN_DOUBT = (
-    "between COMMIT and its answer, of .*jobs submitting",
-    "between COMMIT and its answer, of .*jobs generating",
+#: What is cancelled while it runs is noted, and charged once it is kept.
+CANCEL_ASKED = ("before commit of .*jobs cancel asked", "after commit of .*jobs cancel asked")
+TAKEN_BACK = ("before commit of .*jobs cancelled", "after commit of .*jobs cancelled")
+#: Where moderators look first, it is charged before they are asked, ...
+WAITING = (
+    "before commit of .*jobs reviewing",
+    "after commit of .*jobs reviewing",
+    "before commit of .*errands review",
+    "after commit of .*errands review",
 )
+#: ... they see it, ...
+ASKED_IN: Mapping[str, tuple[str, ...]] = {
+    chat: tuple(each.replace(" POST", " moderators' POST") for each in shown)
+    for chat, shown in SHOWN_IN.items()
+}
+#: ... one of them decides, ...
+DECIDED = (
+    "before commit of .*audit_log review post.*jobs delivering",
+    "after commit of .*audit_log review post.*jobs delivering",
+)
+#: ... and what they were asked says so.
+ANSWERED_IN: Mapping[str, tuple[str, ...]] = {
+    "discord": (
+        "before moderators' PATCH /api/v10/channels",
+        "after moderators' PATCH /api/v10/channels",
+    ),
+    "slack": (
+        "before moderators' POST /api/chat.update",
+        "after moderators' POST /api/chat.update",
+    ),
+}
+#: What PostgreSQL was told to commit, and nobody heard whether it did.
+IN_DOUBT = "between COMMIT and its answer, of .*"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +87,17 @@ class Story:
 
     With an image it is a reply to one, and its price has to be confirmed. Where all generations
     fail, nothing is charged and Ana is told. Else the service may call when something happens.
+
+    Where she cancels while it runs, the service does not stop: the clip is charged and kept, and
+    not posted. Where clips are reviewed, it is posted once a moderator has looked at it.
     """
 
     name: str
     has_image: bool = False
     fails: bool = False
     is_called: bool = False
+    is_cancelled: bool = False
+    is_reviewed: bool = False
 
     @property
     def host(self) -> str:
@@ -77,23 +109,64 @@ class Story:
         """What is configured of money."""
         return {"confirm_above_usd": 0.001} if self.has_image else {}
 
+    @property
+    def end(self) -> str:
+        """The state that its job ends in."""
+        return "failed" if self.fails else "cancelled" if self.is_cancelled else "delivered"
+
+    @property
+    def generations(self) -> int:
+        """How many are paid for, and charged."""
+        return 0 if self.fails else 1
+
+    @property
+    def clips(self) -> int:
+        """How many everybody sees."""
+        return 1 if self.end == "delivered" else 0
+
+    @property
+    def has_last_words(self) -> bool:
+        """Whether somebody waits for words, not only for a clip."""
+        return self.fails or self.is_cancelled or self.is_reviewed
+
     def essential(self, chat: str, database: str) -> tuple[str, ...]:
         """The points without which the table would prove little."""
-        doubt: tuple[str, ...] = IN_DOUBT if database == "postgresql" else ()
+        doubt: tuple[str, ...] = ()
+        if database == "postgresql":
+            written = ("jobs submitting", "jobs generating", *self._written)
+            doubt = tuple(IN_DOUBT + each for each in written)
+        return (*ACCEPTED, *PAID, *CHECKED, *self._way(chat), *doubt)
+
+    def _way(self, chat: str) -> tuple[str, ...]:
+        """What comes once it was looked at."""
         if self.fails:
-            return (*ACCEPTED, *PAID, *CHECKED, *GIVEN_BACK, *doubt)
-        if doubt:
-            doubt = (*doubt, "between COMMIT and its answer, of .*jobs delivered")
-        return (*ACCEPTED, *PAID, *CHECKED, *KEPT, *SHOWN_IN[chat], *SETTLED, *doubt)
+            return GIVEN_BACK
+        if self.is_cancelled:
+            return (*CANCEL_ASKED, *KEPT, *TAKEN_BACK)
+        review = (*WAITING, *ASKED_IN[chat], *DECIDED, *ANSWERED_IN[chat])
+        passed_on = review if self.is_reviewed else LET_GO
+        return (*KEPT, *passed_on, *SHOWN_IN[chat], *SETTLED)
+
+    @property
+    def _written(self) -> tuple[str, ...]:
+        """What is written down after that."""
+        if self.fails:
+            return ()
+        if self.is_cancelled:
+            return ("jobs cancel asked", "jobs cancelled")
+        review = ("jobs reviewing", "audit_log review post") if self.is_reviewed else ()
+        return (*review, "jobs delivered")
 
 
 TEXT = Story(name="text")
 IMAGE = Story(name="image", has_image=True)
 FAILURE = Story(name="failure", fails=True)
 CALLED = Story(name="called", is_called=True)
+CANCELLED = Story(name="cancelled", is_cancelled=True)
+REVIEWED = Story(name="reviewed", is_reviewed=True)
 #: In Slack an image has no link but the bot's own, which dies with it.
 STORIES_IN: Mapping[str, tuple[Story, ...]] = {
-    "discord": (TEXT, IMAGE, FAILURE, CALLED),
-    "slack": (TEXT, FAILURE, CALLED),
+    "discord": (TEXT, IMAGE, FAILURE, CALLED, CANCELLED, REVIEWED),
+    "slack": (TEXT, FAILURE, CALLED, CANCELLED, REVIEWED),
     "naive": (TEXT,),
 }

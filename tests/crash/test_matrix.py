@@ -15,7 +15,7 @@ from tests.crash.__main__ import main, to_options, until_ended
 from tests.crash.books import Kind
 from tests.crash.chats import world
 from tests.crash.matrix import Stage, processes
-from tests.crash.stories import FAILURE, IMAGE, TEXT, Story
+from tests.crash.stories import CANCELLED, FAILURE, IMAGE, REVIEWED, TEXT, Story
 from tests.crash.worlds import FORGOTTEN, Chat, tell
 from tests.postgres import SERVER
 
@@ -28,6 +28,10 @@ PAID, CHECKED, PROBED, SETTLING, SETTLED = (
     "after commit of .*jobs delivered",
 )
 GIVING_BACK = "before commit of .*jobs failed"
+CANCELLING, DECIDED = (
+    "after commit of .*jobs cancel asked",
+    "before commit of .*audit_log review post",
+)
 #: What PostgreSQL was told to commit, and nobody heard whether it did.
 IN_DOUBT = "between COMMIT and its answer, of .*jobs delivered"
 
@@ -45,6 +49,8 @@ def context() -> ForkServerContext:
         ("sqlite", "discord", IMAGE, (CHECKED,)),
         ("sqlite", "slack", TEXT, (PROBED, SETTLING, SETTLED)),
         ("sqlite", "slack", FAILURE, (GIVING_BACK,)),
+        ("sqlite", "discord", CANCELLED, (CANCELLING,)),
+        ("sqlite", "slack", REVIEWED, (DECIDED,)),
         ("postgresql", "discord", TEXT, (PAID,)),
         ("postgresql", "slack", TEXT, (IN_DOUBT,)),
     ],

@@ -1,4 +1,4 @@
-"""What outlives the bot: a video service, a chat with a person in it, and a disk."""
+"""What outlives the bot: a video service, a chat with people in it, and a disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
+from bot.refs import Micros
 from bot.simulator import Simulator
+from bot.words import charge_words
 from tests.conftest import to_test_config
 from tests.crash.books import Book, Kind
 from tests.crash.life import LOOK_SECONDS, PATIENCE_SECONDS, Orders, live
@@ -25,13 +27,20 @@ from tests.secrecy import found_in
 
 #: What the bot speaks with; "naive" is another bot, in front of Discord.
 Chat = Literal["discord", "slack", "naive"]
-GUILD = 4242
 #: A restart comes so much later: whatever was in doubt has had its time to show.
 LATER_SECONDS = 130
 ASK_AGAIN_SECONDS = 10
-#: What is said of a job that failed and cost nothing.
-UNCHARGED = "Nothing was charged."
+#: How long after a press, and between two looks into the books, which may be a server's.
+PRESS_AGAIN_SECONDS, READ_SECONDS = 1.0, 0.1
+#: What people press, and what they are told where that was done.
+CONFIRM, CANCEL, POST = "Confirm", "Cancel", "Post"
+CANCELLED, APPROVED = "Cancelled", "Approved"
+#: What the books say of it.
+RUNS = "SELECT 1 FROM jobs WHERE state = 'generating'"
+IS_CANCELLED = "SELECT 1 FROM jobs WHERE cancel_requested"
+IS_APPROVED = "SELECT 1 FROM audit_log WHERE act = 'review post'"
 FORGOTTEN = "what was acknowledged was not written down"
+UNSEEN = "a clip was shown that no moderator had let go"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +61,14 @@ class Fate:
 
 
 class World(ABC):
-    """Everything around the bot; `ask` is Ana's command."""
+    """Everything around the bot; `ask` is Ana's command.
+
+    Its `workspace` is the one place that is served, `moderators` their channel there.
+    """
 
     chat: Chat
+    workspace: str
+    moderators: str
 
     def __init__(self, folder: Path, luma: Simulator, books: Book, story: Story = TEXT) -> None:
         self.folder = folder
@@ -72,9 +86,13 @@ class World(ABC):
     def is_promised(self) -> bool:
         """Whether Ana was told that she was heard."""
 
-    async def confirm(self) -> bool:
-        """Ana agrees to the price wherever she is asked; False where she is not."""
-        return False
+    @abstractmethod
+    async def press(self, label: str) -> bool:
+        """Whose button it is presses it wherever it is shown; False where it is not."""
+
+    @abstractmethod
+    def is_press_promised(self, said: str) -> bool:
+        """Whether who pressed a button was told that it was heard; `said` that it was done."""
 
     @abstractmethod
     async def connected(self) -> None:
@@ -89,11 +107,16 @@ class World(ABC):
         """What each message of the bot says that everybody sees, clips included."""
 
     @abstractmethod
+    def words_for_moderators(self) -> list[str]:
+        """What each message of the bot says in their channel."""
+
+    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """The adapter's settings, which lead here and nowhere else."""
 
+    @abstractmethod
     def access(self) -> dict[str, Any]:
-        return {"servers": [str(GUILD)]}
+        """That its place is served."""
 
     def orders(self, *, life: int = 0, die_at: Where = 0) -> Orders:
         """A life of the bot in this world; how many it had before."""
@@ -108,6 +131,7 @@ class World(ABC):
         config = to_test_config(
             self.folder, self.luma, access=self.access(), bot=bot, limits=self.story.limits
         )
+        rules = {"moderators_channel": self.moderators, "review": "before_post"}
         return Orders(
             folder=str(self.folder),
             tables=dict(config.tables),
@@ -116,7 +140,9 @@ class World(ABC):
             die_at=die_at,
             later=later,
             hurries=life > 0 and self.books.can_hurry,
-            told=str(self._told) if self.story.fails else "",
+            told=str(self._told) if self.story.has_last_words else "",
+            workspace=self.workspace,
+            rules=rules if self.story.is_reviewed else {},
         )
 
     @property
@@ -137,7 +163,13 @@ class World(ABC):
         """A life that is ended with the block, if it is not over by then."""
         child = processes.Process(target=live, args=(orders,))
         child.start()
-        acts = (self._ask_until_heard(), self._confirm_when_asked(), self._note_when_told())
+        acts = (
+            self._ask_until_heard(),
+            self._confirm_when_asked(),
+            self._cancel_while_it_runs(),
+            self._approve_when_asked(),
+            self._note_when_told(),
+        )
         acting = [asyncio.create_task(each) for each in acts]
         try:
             yield child
@@ -148,6 +180,8 @@ class World(ABC):
                 child.kill()
             ended = await asyncio.gather(*acting, return_exceptions=True)
             self.trouble += [repr(each) for each in ended if isinstance(each, Exception)]
+
+    # ---- what people do ----------------------------------------------------------------------
 
     async def _ask_until_heard(self) -> None:
         """Who is not heard, because the bot was just dying, asks again after a while.
@@ -165,50 +199,108 @@ class World(ABC):
             await self.ask()
             await asyncio.sleep(ASK_AGAIN_SECONDS)
 
-    async def _confirm_when_asked(self) -> None:
-        while self.story.has_image:
-            await self.connected()
-            await asyncio.sleep(ASK_AGAIN_SECONDS if await self.confirm() else LOOK_SECONDS)
-
-    async def _note_when_told(self) -> None:
-        """Let a life end once Ana knows that her clip failed."""
-        while self.story.fails and not any(UNCHARGED in each for each in self.words()):
-            await asyncio.sleep(LOOK_SECONDS)
-        self._told.touch()
-
     def _is_heard(self) -> bool:
         asked = "SELECT 1 FROM jobs UNION SELECT 1 FROM inbox WHERE done_at IS NULL"
         return bool(self.books.read(asked))
+
+    async def _confirm_when_asked(self) -> None:
+        while self.story.has_image:
+            await self.connected()
+            is_asked = await self.press(CONFIRM)
+            await asyncio.sleep(ASK_AGAIN_SECONDS if is_asked else LOOK_SECONDS)
+
+    async def _cancel_while_it_runs(self) -> None:
+        """Ana takes it back; the service lets it end only once that is written down."""
+        if not self.story.is_cancelled:
+            return
+        await self.connected()
+        while not self.books.read(RUNS):
+            await asyncio.sleep(READ_SECONDS)
+        await self._press_until_heard(CANCEL, CANCELLED, IS_CANCELLED)
+        for each in tuple(self.luma.generations):
+            await self.luma.finish(each)
+
+    async def _approve_when_asked(self) -> None:
+        if self.story.is_reviewed:
+            await self._press_until_heard(POST, APPROVED, IS_APPROVED)
+
+    async def _press_until_heard(self, label: str, said: str, heard: str) -> None:
+        """Whose button it is presses it until the books say so; `said` is what they are told.
+
+        Who was told to be heard finds it written down, at least as what is still to be done.
+        """
+        asked = f"{heard} UNION SELECT 2 FROM inbox WHERE done_at IS NULL"
+        while True:
+            await self.connected()
+            # In this order, as above; no clip is shown, either, before it is let go.
+            is_promised, is_shown = self.is_press_promised(said), self.clips() > 0
+            found = self.books.read(asked)
+            if (1,) in found:
+                return
+            lost = {FORGOTTEN: is_promised and not found, UNSEEN: is_shown}
+            self.trouble += [each for each, is_so in lost.items() if is_so]
+            is_pressed = await self.press(label)
+            await asyncio.sleep(PRESS_AGAIN_SECONDS if is_pressed else READ_SECONDS)
+
+    async def _note_when_told(self) -> None:
+        """Let a life end once those who wait for words have read them."""
+        while self.story.has_last_words:
+            await self.connected()
+            if self._is_told():
+                break
+            await asyncio.sleep(READ_SECONDS)
+        self._told.touch()
+
+    def _is_told(self) -> bool:
+        """Whether moderators read what was decided, or Ana what she paid."""
+        if self.story.is_reviewed:
+            return any(APPROVED in each for each in self.words_for_moderators())
+        ended = self.books.read("SELECT cost FROM jobs WHERE ended_at IS NOT NULL")
+        charged = [charge_words(Micros(row[0])) for row in ended]
+        return any(each in said for each in charged for said in self.words())
+
+    # ---- what is wrong -----------------------------------------------------------------------
 
     def wrong(self, *, kills: int = 1) -> list[str]:
         """What is not as it was promised; nothing, if all is well.
 
         What was in doubt twice is not sent a third time: the operator is asked.
         """
+        story = self.story
         if kills > 1 and self.books.read("SELECT state FROM jobs") == [("uncertain",)]:
-            found = self.wrong_outside(count=0) + self._broken_books()
+            found = self.wrong_outside(generations=0, clips=0) + self._broken_books()
         else:
-            count = 0 if self.story.fails else 1
-            found = self.wrong_outside(count=count) + self._wrong_in_the_books()
-        return self.trouble + found + self._told_in_the_log()
+            found = self.wrong_outside(generations=story.generations, clips=story.clips)
+            found += self._wrong_in_the_books()
+        return list(dict.fromkeys(self.trouble)) + found + self._told_in_the_log()
 
-    def wrong_outside(self, *, count: int = 1) -> list[str]:
+    def wrong_outside(self, *, generations: int = 1, clips: int = 1) -> list[str]:
         """What Luma and the people in the chat could tell: so many generations, and clips."""
         paid = [each for each in self.luma.generations.values() if each.state != "failed"]
+        asked = self.words_for_moderators()
         found = [
             f"{found} {what}"
-            for what, found in (("generations", len(paid)), ("clips", self.clips()))
-            if found != count
+            for what, found, wanted in (
+                ("generations", len(paid), generations),
+                ("clips", self.clips(), clips),
+                ("messages for moderators", len(asked), int(self.story.is_reviewed)),
+            )
+            if found != wanted
         ]
         if len(self.words()) > 2:
             found.append(f"{len(self.words())} messages")
         return found
 
     def _wrong_in_the_books(self) -> list[str]:
-        found = []
-        rows = self.books.read("SELECT state, cost > 0 FROM jobs")
-        if rows != [("failed", 0) if self.story.fails else ("delivered", 1)]:
-            found.append(f"jobs: {rows}")
+        story = self.story
+        paid, reviewed = story.generations, int(story.is_reviewed)
+        wanted = {
+            "SELECT state, cost > 0, seconds > 0 FROM jobs": (story.end, paid, paid),
+            "SELECT count(*) FROM ledger_entries WHERE kind = 'settle'": (paid,),
+            "SELECT count(*) FROM audit_log WHERE act LIKE 'review %'": (reviewed,),
+        }
+        answers = {question: self.books.read(question) for question in wanted}
+        found = [f"{each}: {said}" for each, said in answers.items() if said != [wanted[each]]]
         return found + self._broken_books()
 
     def _told_in_the_log(self) -> list[str]:
