@@ -62,7 +62,7 @@ check: .venv/dev.stamp ## the whole gate: style, layers, types, tests
 	@$(PY) -m mypy
 	@$(PYTEST)
 
-crash: .venv/dev.stamp ## kill the bot at every point of a job, in both chats, on both databases: an hour
+crash: .venv/dev.stamp ## kill the bot at every point of a job, in both chats, on both databases: an hour and a half
 	@$(PY) -m tests.crash
 
 faults: .venv/dev.stamp ## break every wire in every way and see that it heals: a quarter of an hour
