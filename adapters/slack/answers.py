@@ -87,9 +87,8 @@ class Answers:
             case Delete(job_id=job_id):
                 what = thing(await self._studio.work_of(job_id, requester))
                 asked = render.draw_sentence(f"Delete the {what} of {job_id}? {FOR_GOOD}")
-                button = buttons.button("delete", job_id, is_asked=True)
-                row = {"type": "actions", "elements": [button]}
-                return Drawn(text=asked.text, blocks=[*asked.blocks, row])
+                button = buttons.row(job_id, "delete", is_asked=True)
+                return Drawn(text=asked.text, blocks=[*asked.blocks, *button])
             case Retry() | Redo() | Follow():
                 raise InvalidRequest("Use the Retry button under it.")
             case _:

@@ -91,8 +91,8 @@ def _ask_once_more() -> Block:
     }
 
 
-def row(target: str, *actions: str, about: str = "") -> list[Block]:
+def row(target: str, *actions: str, about: str = "", is_asked: bool = False) -> list[Block]:
     """A row of buttons, where there are any; a target that no button can name has none."""
-    drawn = [button(each, target, about=about) for each in actions]
+    drawn = [button(each, target, about=about, is_asked=is_asked) for each in actions]
     can_be_read = all(read_action(each["action_id"]) for each in drawn)
     return [{"type": "actions", "elements": drawn}] if drawn and can_be_read else []
