@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
@@ -152,7 +153,7 @@ class World(ABC):
     async def live(self, processes: ForkServerContext, orders: Orders) -> int | None:
         """One life, in which Ana asks unless the bot has heard her; minus nine: it was killed."""
         async with self.begun(processes, orders) as child:
-            await asyncio.to_thread(child.join, PATIENCE_SECONDS + 10)
+            await until_ended(child, PATIENCE_SECONDS + 10)
             # None where it hangs, and only then it is killed from here.
             return child.exitcode
 
@@ -317,6 +318,14 @@ class World(ABC):
         """The points that the last life passed that wrote them down."""
         names: list[str] = json.loads((self.folder / "points.json").read_text())
         return names
+
+
+async def until_ended(child: ForkServerProcess, seconds: float) -> None:
+    """Wait for its end, and leave its exit code to this thread.
+
+    Whoever starts another child reads it as well, and of two that read at once one finds none.
+    """
+    await asyncio.to_thread(connection.wait, [child.sentinel], seconds)
 
 
 async def tell(place: World, processes: ForkServerContext, *points: Where) -> Fate | None:
