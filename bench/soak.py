@@ -102,14 +102,15 @@ def measure_soak(options: RunOptions) -> list[Figure]:
     rise = slope(settled) * 3600 / 1e6
     is_long = options.minutes >= JUDGED_MINUTES
     is_flat = abs(rise) < MOST_MB_AN_HOUR and found.delivered == found.asked
+    delivered = f"{found.delivered:,} of {found.asked:,} delivered"
     return [
         Figure(
             name=f"soak, {options.minutes:g} minutes at {RATE:.0f} clips a second",
             goal=f"slope within ±{MOST_MB_AN_HOUR:.0f} MB an hour" if is_long else "",
-            measured=f"{rise:+.1f} MB an hour, {found.delivered:,} of {found.asked:,} delivered",
+            measured=f"{rise:+.1f} MB an hour, {delivered}" if is_long else delivered,
             remark=f"{settled[0][1] / 1e6:.0f} MB, then {settled[-1][1] / 1e6:.0f} MB; open files "
             f"{found.files[0]}, then {found.files[1]}"
-            + ("" if is_long else "; too short to judge: --minutes 60"),
+            + ("" if is_long else "; too short to tell whether it grows: --minutes 60"),
             is_reached=is_flat if is_long else None,
         )
     ]
