@@ -23,6 +23,13 @@ from bot.tables import AccessTable, Contact, LimitsTable, ModerationTable
 OpenResolution = Literal["charge", "release"]
 
 
+class Announce(Protocol):
+    """Shows a job's present state in its thread, at once or some seconds later."""
+
+    def __call__(self, job_id: JobId, *, after: float = 0.0) -> None:
+        """Show it after so many seconds."""
+
+
 class Resolve(Protocol):
     """How an open question about a job is answered."""
 

@@ -38,6 +38,9 @@ NOT_ANSWERED = (
     "The video service does not answer. Raybot finds out whether it took this request and goes on "
     "by itself; nothing is paid twice."
 )
+#: What is mostly over in a moment, and shown only where it lasts: an edit less of each message,
+#: and the last one need not wait until its platform allows another.
+PASSING, PASSING_SECONDS = frozenset({JobState.FETCHING, JobState.DELIVERING}), 3.0
 PUT_ASIDE = "Something went wrong on our side. The operator has been told; nothing is lost."
 
 

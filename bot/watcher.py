@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from bot.bot_context import Announce
 from bot.clock import Clock, to_boottime, to_wall
 from bot.durations import REMEMBERED, STALE_AT_LEAST, Durations, Running, to_work_class
 from bot.errors import ProviderError, ProviderUnavailable, StoreError
 from bot.job import Failure, Job, JobState, UnderWay
 from bot.log import get_logger
-from bot.outlook import Outlook
+from bot.outlook import PASSING_SECONDS, Outlook
 from bot.ports import Dispatcher, Generation, Provider
 from bot.refs import GenerationId
 from bot.routing.failover import Failover
@@ -25,7 +26,7 @@ from bot.store.database import Database
 from bot.store.transaction import Tx
 from bot.upkeep import keep_going
 from bot.watching.account_watch import AccountWatch
-from bot.watching.admission import Admission, Announce
+from bot.watching.admission import Admission
 from bot.watching.callbacks import UNDER_WAY, Callbacks, Hint
 
 log = get_logger(__name__)
@@ -37,8 +38,7 @@ RARER_WITH_CALLBACKS, RARER_UNKNOWN = 10, 1.25
 #: How many must run before a list is asked, where there is one.
 CROWD = 3
 #: Maximum of generations on the pages that one look reads.
-COMPANY = 2000
-FASTER_TOGETHER = 3
+COMPANY, FASTER_TOGETHER = 2000, 3
 #: How many ended generations are remembered, to ignore late callbacks.
 ENDED = 1000
 TEST_IS_GONE_SECONDS, PAID_IS_MISSING_SECONDS = 120.0, 1800.0
@@ -391,7 +391,7 @@ class ProviderWatcher:
             self._durations.learn(running, self._clock.boottime())
         self._forget(generation.id)
         self._ended.append(generation.id)
-        self._announce(running.job_id)
+        self._announce(running.job_id, after=PASSING_SECONDS)
         self.admission.nudge()
 
     def _forget(self, generation_id: GenerationId) -> None:

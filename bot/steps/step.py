@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bot.acts import Offered
+from bot.bot_context import Announce
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.errors import (
@@ -20,6 +21,7 @@ from bot.errors import (
 from bot.frames import Frames
 from bot.job import Failure, Job, StoredFrame
 from bot.log import name_job
+from bot.outlook import PASSING, PASSING_SECONDS
 from bot.ports import Adapter, Dispatcher, Hosting, Provider
 from bot.refs import JobId, MessageRef
 from bot.request import PreviousShot, frames_of, is_spoiler
@@ -38,7 +40,7 @@ class StepHooks:
     """What steps tell others, and what they ask of them. Providers go by their names."""
 
     #: Shows how a job stands now.
-    announce: Callable[[JobId], None]
+    announce: Announce
     #: Follows a generation that runs now.
     watch: Callable[[Job], None]
     #: Slows admission down: a provider did not take a submission.
@@ -109,7 +111,8 @@ class StepContext:
             raise Stale
         self.dispatcher.go_on(tx, changed.id, changed.next_at)
         stories.wake(tx, self.dispatcher, changed)
-        tx.after_commit(lambda: self.hooks.announce(changed.id))
+        after = PASSING_SECONDS if changed.state in PASSING else 0.0
+        tx.after_commit(lambda: self.hooks.announce(changed.id, after=after))
         if changed.failure is not None:
             tx.after_commit(self.hooks.wake_courier)
         return changed

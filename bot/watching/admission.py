@@ -7,8 +7,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
+from bot.bot_context import Announce
 from bot.budget import CircuitBreaker, TokenBucket
 from bot.clock import Clock, to_wall
 from bot.desk_views import Health
@@ -44,13 +44,6 @@ SAFETY_SECONDS = 1.0
 #: How many of a line look for another way while a provider takes nothing, and how often.
 LEAVE_AT_ONCE, ELSEWHERE_SECONDS = 50, 5.0
 STORE_PAUSE_SECONDS = 5.0
-
-
-class Announce(Protocol):
-    """Shows a job's present state in its thread, at once or some seconds later."""
-
-    def __call__(self, job_id: JobId, *, after: float = 0.0) -> None:
-        """Show it after so many seconds."""
 
 
 class Admission:

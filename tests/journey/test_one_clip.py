@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot.job import JobState
-from bot.notices import Done
+from bot.notices import Done, Fetching, Generating
+from bot.outlook import PASSING_SECONDS
 from bot.ports import AdapterLimits
 from bot.refs import ThreadRef
 from bot.simulator import Simulator
@@ -28,6 +29,26 @@ async def test_a_prompt_becomes_a_clip_paid_once(bot: RunningBot) -> None:
     await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Done))
     await bot.check_books()
     assert job.state is JobState.DELIVERED
+
+
+async def test_what_is_over_in_a_moment_is_not_shown(bot: RunningBot) -> None:
+    job_id = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Generating))
+    await bot.simulator.finish(*bot.simulator.generations)
+    await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Done))
+    [said] = [post.notices for post in bot.chat.posts if post.key.endswith(":status")]
+    assert not any(isinstance(each, Fetching) for each in said)
+
+
+async def test_a_file_that_takes_a_while_is_spoken_of(bot: RunningBot) -> None:
+    bot.simulator.faults.break_clip("stalled")
+    job_id = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    await bot.simulator.finish(*bot.simulator.generations)
+    await bot.until(job_id, JobState.FETCHING)
+    bot.clock.move(seconds=PASSING_SECONDS)
+    await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Fetching))
 
 
 class SlowlyEdited(RecordingAdapter):
