@@ -282,7 +282,7 @@ class Announcer:
             if job.request.is_private:
                 # Processes that cannot know that it ended would ask the others again and again.
                 key, unsaid = messages.status_key(job.id), _unsaid(job, await self._to_notice(job))
-                await self._database.write(lambda tx: messages.give_up(tx, key, job.id, unsaid))
+                await self._database.write(lambda tx: messages.give_up(tx, key, job, unsaid))
             raise
 
     async def _post_or_edit(self, job: Job, adapter: Adapter, posted: messages.Posted) -> None:
@@ -305,7 +305,7 @@ class Announcer:
 
         def write(tx: Tx) -> None:
             for each in keys:
-                messages.put(tx, each, job.id, placed, digest)
+                messages.put(tx, each, job.id, placed, digest, shown=job.version)
 
         await self._database.write(write)
         if job.ended_at is None:

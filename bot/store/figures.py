@@ -65,17 +65,12 @@ def read(conn: Connection) -> Figures:
     )
 
 
-def last_event(conn: Connection) -> int:
-    """The newest move of any job; 0 where there is none."""
-    return int(conn.execute(select(func.coalesce(func.max(job_events.c.id), 0))).scalar_one())
-
-
-def moved(conn: Connection, after: int, last: int) -> list[JobId]:
-    """The jobs that moved after the one event, up to the other."""
-    is_new = (job_events.c.id > after) & (job_events.c.id <= last)
-    return [
-        JobId(row[0]) for row in conn.execute(select(job_events.c.job_id).where(is_new).distinct())
-    ]
+def last_event(conn: Connection, until: datetime | None = None) -> int:
+    """The newest move of any job, or the newest until a time; 0 where there is none."""
+    newest = select(job_events.c.id).order_by(job_events.c.id.desc()).limit(1)
+    if until is not None:
+        newest = newest.where(job_events.c.at <= until)
+    return conn.execute(newest).scalar() or 0
 
 
 def asking(conn: Connection) -> set[tuple[JobId, int]]:

@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, select, union_all, update
 
 from bot.errors import DeliveryUnavailable
+from bot.job import Job, JobState
 from bot.refs import JobId, MessageRef
 from bot.store.database import Database
 from bot.store.portable import insert
-from bot.store.schema import messages
+from bot.store.schema import job_events, messages
 from bot.store.transaction import Tx
 
 #: How long before a post that another process took over is looked at again.
@@ -23,6 +24,7 @@ _BY_KEYS = union_all(
     *(select(messages).where(messages.c.key == bindparam(each)) for each in ("one", "other"))
 )
 _WRITTEN = insert(messages)
+_STATUS = ":status"
 _IMAGES = ":images"
 _REPORT = ":report"
 _REVIEW = ":review"
@@ -33,16 +35,30 @@ _POSTED = select(messages).where(
 )
 _UPSERT = _WRITTEN.on_conflict_do_update(
     index_elements=["key"],
-    set_={name: getattr(_WRITTEN.excluded, name) for name in ("message", "digest", "posted")},
+    set_={
+        name: getattr(_WRITTEN.excluded, name) for name in ("message", "digest", "posted", "shown")
+    },
+)
+#: Of both of its states the same is said.
+_IS_TAKEN = (job_events.c.from_state == JobState.SUBMITTING) & (
+    job_events.c.to_state == JobState.GENERATING
+)
+_BEHIND = (
+    select(job_events.c.job_id)
+    .outerjoin(messages, messages.c.key == job_events.c.job_id + _STATUS)
+    .where(job_events.c.id > bindparam("after"), job_events.c.id <= bindparam("last"), ~_IS_TAKEN)
+    .where(messages.c.shown.is_(None) | (messages.c.shown < job_events.c.version))
+    .distinct()
 )
 _GIVEN_UP = _WRITTEN.on_conflict_do_update(
-    index_elements=["key"], set_={"digest": _WRITTEN.excluded.digest}
+    index_elements=["key"],
+    set_={name: getattr(_WRITTEN.excluded, name) for name in ("digest", "shown")},
 )
 
 
 def status_key(job_id: JobId) -> str:
     """The key of a job's status message."""
-    return f"{job_id}:status"
+    return f"{job_id}{_STATUS}"
 
 
 def last_key(job_id: JobId) -> str:
@@ -154,23 +170,31 @@ def begin(tx: Tx, key: str, job_id: JobId) -> None:
     tx.conn.execute(_WRITTEN.on_conflict_do_nothing(), {"key": key, "job_id": job_id, "memo": {}})
 
 
-def put(tx: Tx, key: str, job_id: JobId, message: MessageRef, digest: str) -> None:
-    """Remember where a message is and what it says."""
+def put(
+    tx: Tx, key: str, job_id: JobId, message: MessageRef, digest: str, *, shown: int | None = None
+) -> None:
+    """Remember where a message is and what it says, of which version of its job."""
     placed = message.model_dump(mode="json")
-    row = {"key": key, "job_id": job_id, "memo": {}, "message": placed, "digest": digest}
-    row["posted"] = message.message
+    row: dict[str, Any] = {"key": key, "job_id": job_id, "memo": {}, "message": placed}
+    row |= {"digest": digest, "posted": message.message, "shown": shown}
     tx.conn.execute(_UPSERT, row)
 
 
-def give_up(tx: Tx, key: str, job_id: JobId, unsaid: str) -> None:
+def give_up(tx: Tx, key: str, job: Job, unsaid: str) -> None:
     """Remember instead what could not be said, so that nobody tries it again."""
-    row = {"key": key, "job_id": job_id, "memo": {}, "digest": unsaid}
+    row = {"key": key, "job_id": job.id, "memo": {}, "digest": unsaid, "shown": job.version}
     tx.conn.execute(_GIVEN_UP, row)
 
 
 def remove(tx: Tx, key: str) -> None:
     """Forget a message that was deleted."""
     tx.conn.execute(delete(messages).where(messages.c.key == key))
+
+
+def behind(conn: Connection, after: int, last: int) -> list[JobId]:
+    """The jobs that moved after the one event, up to the other, and do not show it yet."""
+    rows = conn.execute(_BEHIND, {"after": after, "last": last})
+    return [JobId(row.job_id) for row in rows]
 
 
 def showing_images(conn: Connection) -> list[JobId]:

@@ -43,7 +43,7 @@ class UtcTime(TypeDecorator[datetime]):
 #: The scope of the settings under which a copy says that it is one, and since when.
 COPY = "copy"
 #: The newest file in `migrations/versions`; a start on this schema need not load Alembic.
-HEAD = "0007"
+HEAD = "0008"
 
 metadata = MetaData(
     naming_convention={
@@ -210,6 +210,8 @@ messages = Table(
     Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
     Column("message", JSON(none_as_null=True)),
     Column("digest", String(64)),
+    # The version of its job that it shows.
+    Column("shown", Integer),
     # The id of the message, by which a reaction finds it.
     Column("posted", String(200), index=True),
     Column("memo", JSON, nullable=False),

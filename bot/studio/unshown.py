@@ -15,8 +15,8 @@ from bot.store.database import Database
 
 log = get_logger(__name__)
 TOLD_OF_LATE = timedelta(days=1)
-#: How often a process shows what another one left unshown.
-LOOK_EVERY = timedelta(seconds=10)
+#: How often a process shows what another one left unshown, and how long that one had for it.
+LOOK_EVERY, ITS_OWN = timedelta(seconds=10), timedelta(seconds=5)
 
 
 class Unshown:
@@ -44,19 +44,19 @@ class Unshown:
             await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
 
     async def look(self) -> None:
-        """Touch what moved, or began to ask, since the last look.
+        """Touch what moved, or began to ask, since the last look, and does not show it.
 
         At first all that is open, and what ended of late: its last word may have been lost, too.
         """
-        since, seen = self._clock.now() - TOLD_OF_LATE, self._seen
+        now, seen = self._clock.now(), self._seen
         newest, asking = await self._database.read(
-            lambda conn: (figures.last_event(conn), figures.asking(conn))
+            lambda conn: (figures.last_event(conn, now - ITS_OWN), figures.asking(conn))
         )
         found = await self._database.read(
             lambda conn: (
-                {*jobs.worth_showing(conn, since), *messages.showing_images(conn)}
+                {*jobs.worth_showing(conn, now - TOLD_OF_LATE), *messages.showing_images(conn)}
                 if seen is None
-                else {*figures.moved(conn, seen, newest)}
+                else {*messages.behind(conn, seen, newest)}
             )
         )
         for job_id in found | {job_id for job_id, _ in asking - self._asking}:

@@ -25,11 +25,11 @@ from bot.notices import (
 )
 from bot.outlook import Outlook, to_status
 from bot.ports import AdapterLimits, Memo
-from bot.refs import MessageRef, ThreadRef
+from bot.refs import JobId, MessageRef, ThreadRef
 from bot.replicas import Replicas
 from bot.store import ledger, messages
 from bot.store.database import open_database
-from bot.studio.unshown import Unshown
+from bot.studio.unshown import ITS_OWN, Unshown
 from tests.bot.store.conftest import NOW, Books, to_plan
 from tests.fakes import MovableClock, RecordingAdapter
 
@@ -387,6 +387,13 @@ def unshown(harness: AnnouncerHarness) -> Unshown:
     return Unshown(harness.books.database, harness.clock, harness.announcer.touch)
 
 
+async def look(harness: AnnouncerHarness, unshown: Unshown) -> None:
+    """Look once whoever had it in hand has had the time to show it."""
+    harness.clock.move(seconds=ITS_OWN.total_seconds())
+    await unshown.look()
+    await harness.settle()
+
+
 async def ask_elsewhere(harness: AnnouncerHarness, job: Job) -> Job:
     """Another process plans a job that its person is to confirm, and dies."""
     return await harness.books.change(job, plan=to_plan(job.request))
@@ -396,12 +403,10 @@ async def test_what_moved_or_asks_in_another_process_is_shown(
     harness: AnnouncerHarness, unshown: Unshown
 ) -> None:
     job, other = await harness.books.received(), await harness.books.received()
-    await unshown.look()
-    await harness.settle()
+    await look(harness, unshown)
     await ask_elsewhere(harness, job)
     await harness.books.accept(other)
-    await unshown.look()
-    await harness.settle()
+    await look(harness, unshown)
     assert harness.chat.said(job) == ["Received", "ConfirmNeeded"]
     assert harness.chat.said(other) == ["Received", "Queued"]
 
@@ -413,13 +418,31 @@ async def test_a_question_that_cannot_be_shown_is_tried_again_once_it_changed(
     job = await ask_elsewhere(harness, await harness.books.received())
     harness.chat.faults[job.id] = ThreadGone()
     for _ in range(3):
-        await unshown.look()
-        await harness.settle()
+        await look(harness, unshown)
     assert harness.chat.refused == 1
     harness.chat.faults.clear()
     await harness.books.change(job, tries=1)
     await unshown.look()
     await harness.until(job, "ConfirmNeeded")
+
+
+async def test_what_its_own_process_shows_is_not_looked_at_again(
+    harness: AnnouncerHarness,
+) -> None:
+    touched: list[JobId] = []
+    unshown = Unshown(harness.books.database, harness.clock, touched.append)
+    await look(harness, unshown)
+    now = harness.clock.now()
+    shown, left = await harness.books.received(at=now), await harness.books.received(at=now)
+    await harness.show(shown)
+    await unshown.look()
+    assert touched == [], "whoever has it in hand is given time"
+    await look(harness, unshown)
+    assert touched == [left.id]
+    await harness.show(left)
+    await harness.books.accept(shown)
+    await look(harness, unshown)
+    assert touched == [left.id, shown.id]
 
 
 # ---- private answers, among several processes ---------------------------------------------------

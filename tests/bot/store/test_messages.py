@@ -40,8 +40,8 @@ async def test_what_could_not_be_said_is_known_and_keeps_what_stands_there(books
         found = await books.database.read(lambda conn: messages.get(conn, key))
         return found.message, found.digest, found.is_begun
 
-    await books.database.write(lambda tx: messages.give_up(tx, key, job.id, "unsaid"))
+    await books.database.write(lambda tx: messages.give_up(tx, key, job, "unsaid"))
     assert await known() == (None, "unsaid", False), "nobody waits for its answer"
     await books.database.write(lambda tx: messages.put(tx, key, job.id, placed, "said"))
-    await books.database.write(lambda tx: messages.give_up(tx, key, job.id, "unsaid"))
+    await books.database.write(lambda tx: messages.give_up(tx, key, job, "unsaid"))
     assert await known() == (placed, "unsaid", False)
