@@ -184,9 +184,9 @@ def open_ids(conn: Connection, *states: JobState) -> list[JobId]:
 
 
 def worth_showing(conn: Connection, since: datetime) -> list[JobId]:
-    """Jobs whose status message may be out of date: open ones, and those ended since a time."""
-    is_open = jobs.c.state.in_(OPEN)
-    rows = conn.execute(select(jobs.c.id).where(or_(is_open, jobs.c.ended_at >= since)))
+    """Jobs whose status message may be out of date: open ones, then those ended since a time."""
+    wanted = select(jobs.c.id).where(or_(jobs.c.state.in_(OPEN), jobs.c.ended_at >= since))
+    rows = conn.execute(wanted.order_by(jobs.c.ended_at.is_not(None)))
     return [JobId(row.id) for row in rows]
 
 

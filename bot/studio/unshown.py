@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 
+from bot.bot_context import Announce
 from bot.clock import Clock
 from bot.errors import StoreError
 from bot.log import get_logger
@@ -17,12 +17,14 @@ log = get_logger(__name__)
 TOLD_OF_LATE = timedelta(days=1)
 #: How often a process shows what another one left unshown, and how long that one had for it.
 LOOK_EVERY, ITS_OWN = timedelta(seconds=10), timedelta(seconds=5)
+#: Ten thousand at once, after a start, would hold up what runs.
+SHOWN_A_SECOND = 50
 
 
 class Unshown:
     """Has the status messages looked at of jobs that nobody here touched."""
 
-    def __init__(self, database: Database, clock: Clock, touch: Callable[[JobId], None]) -> None:
+    def __init__(self, database: Database, clock: Clock, touch: Announce) -> None:
         self._database = database
         self._clock = clock
         self._touch = touch
@@ -54,11 +56,12 @@ class Unshown:
         )
         found = await self._database.read(
             lambda conn: (
-                {*jobs.worth_showing(conn, now - TOLD_OF_LATE), *messages.showing_images(conn)}
+                [*jobs.worth_showing(conn, now - TOLD_OF_LATE), *messages.showing_images(conn)]
                 if seen is None
-                else {*messages.behind(conn, seen, newest)}
+                else messages.behind(conn, seen, newest)
             )
         )
-        for job_id in found | {job_id for job_id, _ in asking - self._asking}:
-            self._touch(job_id)
+        asked = [job_id for job_id, _ in asking - self._asking]
+        for place, job_id in enumerate(dict.fromkeys((*asked, *found))):
+            self._touch(job_id, after=place / SHOWN_A_SECOND)
         self._seen, self._asking = newest, asking

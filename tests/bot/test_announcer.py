@@ -391,6 +391,7 @@ async def look(harness: AnnouncerHarness, unshown: Unshown) -> None:
     """Look once whoever had it in hand has had the time to show it."""
     harness.clock.move(seconds=ITS_OWN.total_seconds())
     await unshown.look()
+    harness.clock.move(seconds=1)
     await harness.settle()
 
 
@@ -430,7 +431,11 @@ async def test_what_its_own_process_shows_is_not_looked_at_again(
     harness: AnnouncerHarness,
 ) -> None:
     touched: list[JobId] = []
-    unshown = Unshown(harness.books.database, harness.clock, touched.append)
+
+    def touch(job_id: JobId, *, after: float = 0.0) -> None:
+        touched.append(job_id)
+
+    unshown = Unshown(harness.books.database, harness.clock, touch)
     await look(harness, unshown)
     now = harness.clock.now()
     shown, left = await harness.books.received(at=now), await harness.books.received(at=now)
