@@ -346,5 +346,5 @@ def _to_headers(key: SecretStr | None, header: str, scheme: str) -> dict[str, st
 def _read_clock_skew(response: httpx.Response, now: datetime) -> timedelta:
     try:
         return abs(parsedate_to_datetime(response.headers.get("date", "")) - now)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return timedelta(0)

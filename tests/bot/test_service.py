@@ -200,6 +200,22 @@ async def test_how_far_the_clocks_are_apart_is_seen(
     assert service.clock_skew.total_seconds() == pytest.approx(7200, abs=5)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "yesterday",
+        "Thu, 1 Jan 2026 00:00:00 +99999999999999999999",
+        "Thu, 99999999999999999999 Jan 2026 00:00:00 GMT",
+    ],
+)
+async def test_what_was_paid_is_heard_whatever_its_date(
+    api: Api, service: Service, said: str
+) -> None:
+    api.replies = [web.json_response({"ok": 1}, headers={"Date": said})]
+    assert await service.post("things", {"a": 1}, 2) == {"ok": 1}
+    assert service.clock_skew.total_seconds() == 0
+
+
 async def test_a_key_can_have_another_header_or_word(api: Api, clock: MovableClock) -> None:
     async with serving(api) as base_url:
         for own in (

@@ -74,6 +74,15 @@ async def test_a_long_prompt_has_room(harness: DeliveryHarness) -> None:
     assert len(harness.clips()) == 1
 
 
+@pytest.mark.parametrize("method", [PLACE, SHOW])
+async def test_an_answer_that_says_nothing_is_asked_for_again(
+    harness: DeliveryHarness, method: str
+) -> None:
+    harness.slack.faults.answer(method, {"ok": True})
+    await shown(harness)
+    assert len(harness.clips()) == 1
+
+
 def asked(harness: DeliveryHarness, thread: ThreadRef, ts: str = "1.5") -> MessageRef:
     return MessageRef(thread=thread, message=ts)
 
