@@ -24,6 +24,11 @@ from tests.crash.stories import STORIES_IN, TEXT, Story
 from tests.crash.worlds import Chat, Fate
 
 SEED = 7
+#: Of the story of a text, and of each other one.
+PAIRS_OF_TEXT, PAIRS = 40, 10
+PAIRS_HELP = (
+    f"stories with two kills, each; else {PAIRS_OF_TEXT} of the text and {PAIRS} of each other one"
+)
 #: What is wrong with a naive bot: nothing else may be, or it shows nothing.
 DOUBLED = {(), ("2 generations",), ("2 clips",)}
 NO_SERVER = "No PostgreSQL could be started here: install it, or say --sqlite-only."
@@ -37,7 +42,7 @@ def to_options(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--database", choices=DATABASES, help="one of them; else both")
     parser.add_argument("--chat", choices=CHATS, help="one of them; else both")
     parser.add_argument("--story", choices=NAMES, help="one of them; else all")
-    parser.add_argument("--pairs", type=int, default=40, help="stories with two kills, each")
+    parser.add_argument("--pairs", type=int, help=PAIRS_HELP)
     parser.add_argument("--at-once", type=int, default=2, help="stories at the same time")
     parser.add_argument("--frozen", action="store_true", help="freeze and thaw; no kills")
     parser.add_argument("--step", type=int, default=1, help="only every so many points")
@@ -68,14 +73,15 @@ class Telling:
             print(f"{name}: {many} stories, {took:.0f} s", file=sys.stderr, flush=True)
 
     async def _kills(self, stage: Stage) -> None:
-        """At each point on SQLite, and for a text; else at the essential ones."""
+        """At each point on SQLite, and for a text, else at the essential ones; then at pairs."""
         told: list[Fate] = []
-        step = self.options.step
-        if stage.database == "sqlite" or stage.story is TEXT:
+        is_text, step = stage.story is TEXT, self.options.step
+        if stage.database == "sqlite" or is_text:
             told += await self._show(stage.singles(step=step))
-        if stage.story is TEXT:
-            many, points = self.options.pairs, max(1, len(told) * step)
-            await self._show(stage.pairs(many=many, points=points, seed=SEED))
+        many = self.options.pairs
+        if many is None:
+            many = PAIRS_OF_TEXT if is_text else PAIRS
+        await self._show(stage.pairs(many=many, points=len(told) * step, seed=SEED))
         told += await self._show(stage.essentials(told))
         name = f"{stage.database}, {stage.chat}, {stage.story.name}"
         self.missing += [f"{name}: {each}" for each in stage.missing(told)]

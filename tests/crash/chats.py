@@ -14,12 +14,23 @@ from tests.conftest import KEY
 from tests.crash.books import Book, Kind, book
 from tests.crash.life import PATIENCE_SECONDS
 from tests.crash.stories import TEXT, Story
-from tests.crash.worlds import ASK_AGAIN_SECONDS, POST, Chat, World
+from tests.crash.worlds import (
+    ASK_AGAIN_SECONDS,
+    FORM_SECONDS,
+    POST,
+    REJECT,
+    REJECTED,
+    Chat,
+    World,
+)
 from tests.discord_server import Channel as DiscordChannel
 from tests.discord_server import DiscordServer, Intent, Permission
+from tests.discord_server import Interaction as DiscordInteraction
 from tests.discord_server import Message as DiscordMessage
 from tests.discord_server import Person as DiscordPerson
+from tests.slack_server import Asked as SlackAsked
 from tests.slack_server import Channel as SlackChannel
+from tests.slack_server import Message as SlackMessage
 from tests.slack_server import Person as SlackPerson
 from tests.slack_server import SlackServer, Team
 
@@ -78,11 +89,20 @@ class DiscordWorld(World):
         return any(each is not None and not each.is_loading for each in answers)
 
     async def press(self, label: str) -> bool:
-        who = self._boss if label == POST else self._ana
+        who = self._boss if label in (POST, REJECT) else self._ana
         shown = [each for each in self._seen() if label in each.buttons]
         for each in shown:
-            await who.click(each, label)
+            pressed = await who.click(each, label)
+            if label == REJECT:
+                await self._send_form(pressed)
         return bool(shown)
+
+    async def _send_form(self, pressed: DiscordInteraction) -> None:
+        try:
+            await self._discord.wait_for(lambda: pressed.modal, FORM_SECONDS)
+        except AssertionError:  # None comes from a bot that is just dying.
+            return
+        await self._boss.submit_modal(pressed)
 
     def is_press_promised(self, said: str) -> bool:
         answers = [each.original for each in self._discord.interactions.all]
@@ -164,29 +184,44 @@ class SlackWorld(World):
         return any(each.asked is not None and each.is_acked for each in self._slack.envelopes)
 
     async def press(self, label: str) -> bool:
-        who, where = (self._boss, self._office) if label == POST else (self._ana, self._general)
+        is_theirs = label in (POST, REJECT)
+        who, where = (self._boss, self._office) if is_theirs else (self._ana, self._general)
         shown = [each for each in self._slack.posted(where) if label in each.buttons]
         for each in shown:
-            await who.click(each, label, seconds=ASK_AGAIN_SECONDS)
+            pressed = await who.click(each, label, seconds=ASK_AGAIN_SECONDS)
+            if label == REJECT:
+                await self._send_form(pressed)
         return bool(shown)
 
+    async def _send_form(self, pressed: SlackAsked) -> None:
+        try:
+            form = await pressed.wait_view(seconds=FORM_SECONDS)
+        except AssertionError:  # None comes from a bot that is just dying.
+            return
+        await self._boss.submit(form, seconds=ASK_AGAIN_SECONDS)
+
     def is_press_promised(self, said: str) -> bool:
-        # What is acknowledged looks heard to who pressed it, whatever else it says.
-        pressed = (each for each in self._slack.envelopes if each.payload.get("actions"))
-        return any(each.is_acked for each in pressed)
+        # What is acknowledged looks heard to who did it, whatever else it says; of what asks why,
+        # that is the form, not the press that opens it.
+        what = "view" if said == REJECTED else "actions"
+        done = (each for each in self._slack.envelopes if each.payload.get(what))
+        return any(each.is_acked for each in done)
 
     def clips(self) -> int:
-        said = self._slack.posted(self._general)
         return sum(
             any(not file.is_deleted and file.name.endswith(".mp4") for file in each.files)
-            for each in said
+            for each in self._seen()
         )
 
     def words(self) -> list[str]:
-        return [each.plain for each in self._slack.posted(self._general)]
+        return [each.plain for each in self._seen()]
 
     def words_for_moderators(self) -> list[str]:
         return [each.plain for each in self._slack.posted(self._office)]
+
+    def _seen(self) -> list[SlackMessage]:
+        where = (self._general, self._ana.direct)
+        return [each for channel in where for each in self._slack.posted(channel)]
 
 
 @asynccontextmanager

@@ -101,15 +101,26 @@ class Stage:
         return [each for each in wanted if not any(re.match(each, point) for point in killed)]
 
     async def pairs(self, *, many: int, points: int, seed: int) -> AsyncIterator[Fate]:
-        """So many stories with two kills, at random points of the first life and the second."""
+        """So many stories with two kills, at random points of the first life and the second.
+
+        A life has so many `points`; with 0 nobody counted them, and essential ones are taken.
+        """
         rng = random.Random(seed)
-        both = [(rng.randint(1, points), rng.randint(1, points)) for _ in range(many)]
+        both = [self._pair(rng, points) for _ in range(many)]
         for start in range(0, many, self.at_once):
             some = both[start : start + self.at_once]
             stories = {f"pair-{start + at}": pair for at, pair in enumerate(some)}
             for fate in await self._tell_all(stories):
                 if fate is not None:
                     yield fate
+
+    def _pair(self, rng: random.Random, points: int) -> tuple[Where, Where]:
+        if points:
+            return rng.randint(1, points), rng.randint(1, points)
+        names = self.story.essential(self.chat, self.database)
+        # What comes before the first kill, the second life need not do again.
+        first, second = sorted(rng.choices(range(len(names)), k=2))
+        return names[first], names[second]
 
 
 def to_row(fate: Fate) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bot.notices import Verdict
+
 #: What no clip comes without, by the names of points: it is accepted, ...
 ACCEPTED = ("before commit of .*jobs accepted", "after commit of .*jobs accepted")
 #: ... paid for, its id written down, ...
@@ -62,10 +64,16 @@ ASKED_IN: Mapping[str, tuple[str, ...]] = {
     for chat, shown in SHOWN_IN.items()
 }
 #: ... one of them decides, ...
-DECIDED = (
-    "before commit of .*audit_log review post.*jobs delivering",
-    "after commit of .*audit_log review post.*jobs delivering",
-)
+DECIDED: Mapping[Verdict, tuple[str, ...]] = {
+    "post": (
+        "before commit of .*audit_log review post.*jobs delivering",
+        "after commit of .*audit_log review post.*jobs delivering",
+    ),
+    "reject": (
+        "before commit of .*audit_log review reject.*jobs failed",
+        "after commit of .*audit_log review reject.*jobs failed",
+    ),
+}
 #: ... and what they were asked says so.
 ANSWERED_IN: Mapping[str, tuple[str, ...]] = {
     "discord": (
@@ -89,7 +97,8 @@ class Story:
     fail, nothing is charged and Ana is told. Else the service may call when something happens.
 
     Where she cancels while it runs, the service does not stop: the clip is charged and kept, and
-    not posted. Where clips are reviewed, it is posted once a moderator has looked at it.
+    not posted. Where clips are reviewed, a moderator looks at it first; one that is rejected stays
+    charged, nobody else sees it, and Ana is told.
     """
 
     name: str
@@ -97,7 +106,7 @@ class Story:
     fails: bool = False
     is_called: bool = False
     is_cancelled: bool = False
-    is_reviewed: bool = False
+    verdict: Verdict | None = None
 
     @property
     def host(self) -> str:
@@ -112,7 +121,9 @@ class Story:
     @property
     def end(self) -> str:
         """The state that its job ends in."""
-        return "failed" if self.fails else "cancelled" if self.is_cancelled else "delivered"
+        if self.fails or self.verdict == "reject":
+            return "failed"
+        return "cancelled" if self.is_cancelled else "delivered"
 
     @property
     def generations(self) -> int:
@@ -127,7 +138,7 @@ class Story:
     @property
     def has_last_words(self) -> bool:
         """Whether somebody waits for words, not only for a clip."""
-        return self.fails or self.is_cancelled or self.is_reviewed
+        return self.fails or self.is_cancelled or self.verdict is not None
 
     def essential(self, chat: str, database: str) -> tuple[str, ...]:
         """The points without which the table would prove little."""
@@ -143,9 +154,12 @@ class Story:
             return GIVEN_BACK
         if self.is_cancelled:
             return (*CANCEL_ASKED, *KEPT, *TAKEN_BACK)
-        review = (*WAITING, *ASKED_IN[chat], *DECIDED, *ANSWERED_IN[chat])
-        passed_on = review if self.is_reviewed else LET_GO
-        return (*KEPT, *passed_on, *SHOWN_IN[chat], *SETTLED)
+        passed_on: tuple[str, ...] = LET_GO
+        if self.verdict is not None:
+            decided = DECIDED[self.verdict]
+            passed_on = (*WAITING, *ASKED_IN[chat], *decided, *ANSWERED_IN[chat])
+        shown = (*SHOWN_IN[chat], *SETTLED) if self.clips else ()
+        return (*KEPT, *passed_on, *shown)
 
     @property
     def _written(self) -> tuple[str, ...]:
@@ -154,8 +168,8 @@ class Story:
             return ()
         if self.is_cancelled:
             return ("jobs cancel asked", "jobs cancelled")
-        review = ("jobs reviewing", "audit_log review post") if self.is_reviewed else ()
-        return (*review, "jobs delivered")
+        review = ("jobs reviewing", f"audit_log review {self.verdict}") if self.verdict else ()
+        return (*review, "jobs delivered") if self.clips else review
 
 
 TEXT = Story(name="text")
@@ -163,10 +177,11 @@ IMAGE = Story(name="image", has_image=True)
 FAILURE = Story(name="failure", fails=True)
 CALLED = Story(name="called", is_called=True)
 CANCELLED = Story(name="cancelled", is_cancelled=True)
-REVIEWED = Story(name="reviewed", is_reviewed=True)
+REVIEWED = Story(name="reviewed", verdict="post")
+DECLINED = Story(name="declined", verdict="reject")
 #: In Slack an image has no link but the bot's own, which dies with it.
 STORIES_IN: Mapping[str, tuple[Story, ...]] = {
-    "discord": (TEXT, IMAGE, FAILURE, CALLED, CANCELLED, REVIEWED),
-    "slack": (TEXT, FAILURE, CALLED, CANCELLED, REVIEWED),
+    "discord": (TEXT, IMAGE, FAILURE, CALLED, CANCELLED, REVIEWED, DECLINED),
+    "slack": (TEXT, FAILURE, CALLED, CANCELLED, REVIEWED, DECLINED),
     "naive": (TEXT,),
 }

@@ -15,7 +15,8 @@ from tests.crash.__main__ import main, to_options, until_ended
 from tests.crash.books import Kind
 from tests.crash.chats import world
 from tests.crash.matrix import Stage, processes
-from tests.crash.stories import CANCELLED, FAILURE, IMAGE, REVIEWED, TEXT, Story
+from tests.crash.points import Where
+from tests.crash.stories import CANCELLED, DECLINED, FAILURE, IMAGE, REVIEWED, TEXT, Story
 from tests.crash.worlds import FORGOTTEN, Chat, tell
 from tests.postgres import SERVER
 
@@ -28,9 +29,10 @@ PAID, CHECKED, PROBED, SETTLING, SETTLED = (
     "after commit of .*jobs delivered",
 )
 GIVING_BACK = "before commit of .*jobs failed"
-CANCELLING, DECIDED = (
+CANCELLING, DECIDED, REJECTED = (
     "after commit of .*jobs cancel asked",
     "before commit of .*audit_log review post",
+    "after commit of .*audit_log review reject",
 )
 #: What PostgreSQL was told to commit, and nobody heard whether it did.
 IN_DOUBT = "between COMMIT and its answer, of .*jobs delivered"
@@ -51,6 +53,7 @@ def context() -> ForkServerContext:
         ("sqlite", "slack", FAILURE, (GIVING_BACK,)),
         ("sqlite", "discord", CANCELLED, (CANCELLING,)),
         ("sqlite", "slack", REVIEWED, (DECIDED,)),
+        ("sqlite", "discord", DECLINED, (REJECTED,)),
         ("postgresql", "discord", TEXT, (PAID,)),
         ("postgresql", "slack", TEXT, (IN_DOUBT,)),
     ],
@@ -113,6 +116,29 @@ async def test_essential_points_are_told_by_their_names_and_missed_where_nobody_
     told = [each async for each in stage.essentials([paid])]
     assert [each.point for each in told] == ["before POST of the clip"]
     assert stage.missing([paid, *told]) == ["after a long walk"]
+
+
+async def test_pairs_are_the_same_each_time_and_have_names_where_nobody_counted_points(
+    tmp_path: Path, context: ForkServerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[Where, ...]] = []
+
+    async def tell_none(_stage: Stage, _name: str, *points: Where) -> None:
+        drawn.append(points)
+
+    monkeypatch.setattr(Stage, "tell", tell_none)
+    names = DECLINED.essential("slack", "postgresql")
+    stage = Stage(
+        chat="slack", database="postgresql", folder=tmp_path, processes=context, story=DECLINED
+    )
+    for points, known in ((len(names), range(1, len(names) + 1)), (0, names)):
+        drawn.clear()
+        for _ in range(2):
+            assert [each async for each in stage.pairs(many=10, points=points, seed=7)] == []
+        assert drawn[:10] == drawn[10:]
+        assert len(set(drawn)) > 5
+        assert all(each in known for pair in drawn for each in pair)
+    assert all(names.index(str(first)) <= names.index(str(second)) for first, second in drawn)
 
 
 async def test_what_was_acknowledged_and_is_gone_is_wrong_though_it_is_asked_again(

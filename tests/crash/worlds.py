@@ -7,7 +7,7 @@ import json
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -15,6 +15,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
+from bot.notices import Verdict
 from bot.refs import Micros
 from bot.simulator import Simulator
 from bot.words import charge_words
@@ -33,13 +34,20 @@ LATER_SECONDS = 130
 ASK_AGAIN_SECONDS = 10
 #: How long after a press, and between two looks into the books, which may be a server's.
 PRESS_AGAIN_SECONDS, READ_SECONDS = 1.0, 0.1
+#: So long somebody waits for a form that a press opens.
+FORM_SECONDS = 2.0
 #: What people press, and what they are told where that was done.
-CONFIRM, CANCEL, POST = "Confirm", "Cancel", "Post"
-CANCELLED, APPROVED = "Cancelled", "Approved"
+CONFIRM, CANCEL, POST, REJECT = "Confirm", "Cancel", "Post", "Reject"
+CANCELLED, REJECTED = "Cancelled", "Rejected"
+VERDICTS: Mapping[Verdict, tuple[str, str]] = {
+    "post": (POST, "Approved"),
+    "reject": (REJECT, REJECTED),
+}
 #: What the books say of it.
 RUNS = "SELECT 1 FROM jobs WHERE state = 'generating'"
 IS_CANCELLED = "SELECT 1 FROM jobs WHERE cancel_requested"
-IS_APPROVED = "SELECT 1 FROM audit_log WHERE act = 'review post'"
+IS_DECIDED = "SELECT 1 FROM audit_log WHERE act = 'review {}'"
+IS_UNCERTAIN = "SELECT 1 FROM jobs WHERE state = 'uncertain'"
 FORGOTTEN = "what was acknowledged was not written down"
 UNSEEN = "a clip was shown that no moderator had let go"
 
@@ -89,7 +97,10 @@ class World(ABC):
 
     @abstractmethod
     async def press(self, label: str) -> bool:
-        """Whose button it is presses it wherever it is shown; False where it is not."""
+        """Whose button it is presses it wherever it is shown; False where it is not.
+
+        A form that opens is sent as it is.
+        """
 
     @abstractmethod
     def is_press_promised(self, said: str) -> bool:
@@ -105,7 +116,7 @@ class World(ABC):
 
     @abstractmethod
     def words(self) -> list[str]:
-        """What each message of the bot says that everybody sees, clips included."""
+        """What each message of the bot says to everybody, clips included, or to Ana directly."""
 
     @abstractmethod
     def words_for_moderators(self) -> list[str]:
@@ -143,7 +154,7 @@ class World(ABC):
             hurries=life > 0 and self.books.can_hurry,
             told=str(self._told) if self.story.has_last_words else "",
             workspace=self.workspace,
-            rules=rules if self.story.is_reviewed else {},
+            rules=rules if self.story.verdict else {},
         )
 
     @property
@@ -168,7 +179,7 @@ class World(ABC):
             self._ask_until_heard(),
             self._confirm_when_asked(),
             self._cancel_while_it_runs(),
-            self._approve_when_asked(),
+            self._decide_when_asked(),
             self._note_when_told(),
         )
         acting = [asyncio.create_task(each) for each in acts]
@@ -221,9 +232,9 @@ class World(ABC):
         for each in tuple(self.luma.generations):
             await self.luma.finish(each)
 
-    async def _approve_when_asked(self) -> None:
-        if self.story.is_reviewed:
-            await self._press_until_heard(POST, APPROVED, IS_APPROVED)
+    async def _decide_when_asked(self) -> None:
+        if (verdict := self.story.verdict) is not None:
+            await self._press_until_heard(*VERDICTS[verdict], IS_DECIDED.format(verdict))
 
     async def _press_until_heard(self, label: str, said: str, heard: str) -> None:
         """Whose button it is presses it until the books say so; `said` is what they are told.
@@ -253,9 +264,17 @@ class World(ABC):
         self._told.touch()
 
     def _is_told(self) -> bool:
-        """Whether moderators read what was decided, or Ana what she paid."""
-        if self.story.is_reviewed:
-            return any(APPROVED in each for each in self.words_for_moderators())
+        """Whether moderators read what was decided, and Ana what she paid where she has no clip.
+
+        Of what is in doubt for good nobody is told more: the operator is asked.
+        """
+        if self.books.read(IS_UNCERTAIN):
+            return True
+        verdict, asked = self.story.verdict, self.words_for_moderators()
+        if verdict is not None and not any(VERDICTS[verdict][1] in each for each in asked):
+            return False
+        if self.story.clips:
+            return True
         ended = self.books.read("SELECT cost FROM jobs WHERE ended_at IS NOT NULL")
         charged = [charge_words(Micros(row[0])) for row in ended]
         return any(each in said for each in charged for said in self.words())
@@ -279,12 +298,13 @@ class World(ABC):
         """What Luma and the people in the chat could tell: so many generations, and clips."""
         paid = [each for each in self.luma.generations.values() if each.state != "failed"]
         asked = self.words_for_moderators()
+        is_asked = self.story.verdict is not None and generations > 0
         found = [
             f"{found} {what}"
             for what, found, wanted in (
                 ("generations", len(paid), generations),
                 ("clips", self.clips(), clips),
-                ("messages for moderators", len(asked), int(self.story.is_reviewed)),
+                ("messages for moderators", len(asked), int(is_asked)),
             )
             if found != wanted
         ]
@@ -294,7 +314,7 @@ class World(ABC):
 
     def _wrong_in_the_books(self) -> list[str]:
         story = self.story
-        paid, reviewed = story.generations, int(story.is_reviewed)
+        paid, reviewed = story.generations, int(story.verdict is not None)
         wanted = {
             "SELECT state, cost > 0, seconds > 0 FROM jobs": (story.end, paid, paid),
             "SELECT count(*) FROM ledger_entries WHERE kind = 'settle'": (paid,),
