@@ -37,6 +37,14 @@ PASTE = """(content) => {
     const about = { clipboardData, bubbles: true, cancelable: true };
     document.querySelector("#text").dispatchEvent(new ClipboardEvent("paste", about));
 }"""
+#: Whoever presses a button the moment it is drawn.
+PRESSED_AT_ONCE = """(name) => {
+    const drawn = new MutationObserver(() => {
+        const button = document.querySelector(`article button[id^=${name}-]`);
+        if (button) { drawn.disconnect(); button.click(); }
+    });
+    drawn.observe(document.querySelector("#messages"), { childList: true, subtree: true });
+}"""
 HOSTILE = "<img src=x onerror=document.title=1><script>alert(1)</script> {{7*7}} &amp; <b>fox"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -106,6 +114,17 @@ async def test_a_prompt_is_tried_with_the_keyboard_alone(here: Surroundings) -> 
         await page.get_by_role("link", name="Usage").click()
         await expect(page.get_by_role("heading", name="Your usage")).to_be_visible()
         await expect(page.get_by_role("row", name="today")).to_contain_text("2")
+
+
+async def test_a_button_takes_a_press_the_moment_it_is_drawn(here: Surroundings) -> None:
+    async with here.page() as page:
+        before = page.url
+        await page.evaluate(PRESSED_AT_ONCE, "cancel")
+        await _send(page, "a hare that nobody wants")
+        card = page.locator("article[id^=r-]").last
+        await expect(card.get_by_text("a hare that nobody wants")).to_be_visible()
+        await expect(card.get_by_text("Cancelled")).to_be_visible()
+        assert page.url == before
 
 
 async def test_an_image_is_dropped_and_animated_and_no_image_is_not(here: Surroundings) -> None:
