@@ -39,6 +39,8 @@ from bot.wiring.supply import invitation, key_elsewhere, load_adapter, manifest,
 
 OK = 200
 PROGRESS_SECONDS = 3.0
+#: How long a running bot is waited for, which may itself ask a video service.
+ACT_SECONDS = 60.0
 NOT_RUNNING = (
     "No Raybot with a desk runs here. Start it first: `raybot run` with enabled = true in "
     "[adapters.web], or `raybot playground`."
@@ -252,12 +254,14 @@ async def _act_through(
     bearer = {"Authorization": f"Bearer {act_token(secret_key(config))}"}
     try:
         async with (
+            asyncio.timeout(ACT_SECONDS),
             aiohttp.ClientSession(headers=bearer) as session,
             session.post(f"{address}/acts/{name}", json=values) as response,
         ):
             said = await response.json()
-    except aiohttp.ClientError as error:
-        raise StoreError(f"The bot at {address} does not answer. Try again.") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        hint = "Try again, or end it first: nothing is lost by that."
+        raise StoreError(f"The bot at {address} does not answer. {hint}") from error
     if response.status != OK:
         raise InvalidRequest(str(said.get("sentence", "It was refused.")))
     say(str(said["sentence"]))

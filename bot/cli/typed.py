@@ -124,13 +124,13 @@ def pause(
     config: ConfigOption = None,
 ) -> None:
     """Start nothing anywhere from now on: the end of spending, but for what runs already."""
-    _exit(asyncio.run(commands.act(_load(config), "pause", {"message": message})))
+    _act(config, "pause", {"message": message})
 
 
 @cli.command()
 def resume(config: ConfigOption = None) -> None:
     """Go on after `raybot pause`."""
-    _exit(asyncio.run(commands.act(_load(config), "resume", {})))
+    _act(config, "resume", {})
 
 
 @cli.command()
@@ -183,13 +183,13 @@ def resolve(
     Adopt a generation (uncertain jobs only), charge for it, or release the hold.
     """
     values = {"job_id": job_id, "how": how, "generation_id": generation}
-    _decide(config, "resolve", values)
+    _act(config, "resolve", values)
 
 
 @cli.command()
 def unpark(job_id: JobArgument, config: ConfigOption = None) -> None:
     """Let a job that was put aside after repeated faults go on."""
-    _decide(config, "unpark", {"job_id": job_id})
+    _act(config, "unpark", {"job_id": job_id})
 
 
 @cli.command()
@@ -201,7 +201,7 @@ def review(
 ) -> None:
     """Decide about a clip that waits for a moderator before it is posted."""
     values = {"job_id": job_id, "how": how, "reason": reason}
-    _decide(config, "review", values)
+    _act(config, "review", values)
 
 
 @cli.command("desk-link")
@@ -313,8 +313,8 @@ def simulator(
     asyncio.run(serve())
 
 
-def _decide(path: Path | None, act: str, values: Mapping[str, object]) -> None:
-    """An act on a job; a database that is not there has none, and is not made for that."""
+def _act(path: Path | None, act: str, values: Mapping[str, object]) -> None:
+    """An operator's act; a database that is not there is no bot's, and is not made for that."""
     config = _load(path)
     database = open_database(database_url(config))
     if not database.exists():

@@ -322,7 +322,14 @@ def test_a_migration_says_that_there_was_no_database(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["usage", "unpark r-0y8xk7m2q4", "review r-0y8xk7m2q4 post", "resolve r-0y8xk7m2q4 release"],
+    [
+        "usage",
+        "pause",
+        "resume",
+        "unpark r-0y8xk7m2q4",
+        "review r-0y8xk7m2q4 post",
+        "resolve r-0y8xk7m2q4 release",
+    ],
 )
 def test_what_needs_a_database_makes_none(words: str, tmp_path: Path) -> None:
     done = raybot(*words.split(), cwd=tmp_path)

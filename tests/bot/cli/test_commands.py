@@ -1,15 +1,20 @@
-"""What is said beside a conversation where the simulator would stand in for a video service."""
+"""What a command says where no video service has a key, or where the bot does not answer."""
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import sys
 
 import pytest
 
+from bot.app import ADDRESS_FILE
+from bot.cli import commands
 from bot.cli.commands import for_chat, for_playground
 from bot.config import Config, to_config
+from bot.errors import StoreError
+from tests.conftest import RunningBot
 
 KEY = {"api_key": "a-key-0123456789"}
 ELSEWHERE = (
@@ -68,3 +73,23 @@ def test_the_page_says_why_it_uses_the_simulator(capsys: pytest.CaptureFixture[s
     for names in ((), ("luma", "luma_agents")):
         for_playground(config_with(*names))
         assert capsys.readouterr().err == ""
+
+
+async def test_a_bot_that_hangs_is_not_waited_for_for_ever(
+    bot: RunningBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "ACT_SECONDS", 0.2)
+    asked = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    config = bot.config
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        (config.bot.data_dir / ADDRESS_FILE).write_text(f"http://{host}:{port}", "utf-8")
+        with pytest.raises(StoreError, match="Try again, or end it first"):
+            await commands.act(config, "pause", {})
+    assert asked.is_set()
