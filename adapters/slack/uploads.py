@@ -109,9 +109,12 @@ class Uploads:
             place = await client.files_getUploadURLExternal(
                 filename=filename, length=length, alt_txt=alt
             )
+            address, file_id = place["upload_url"], place["file_id"]
+            if not (address and file_id):
+                raise DeliveryUnavailable("Slack did not say where the file goes.")
             # The address is a secret of its own: no token goes there.
             async with self._clients.uploads.post(
-                place["upload_url"],
+                address,
                 data=content,
                 headers={"Content-Type": "application/octet-stream"},
                 allow_redirects=False,
@@ -122,7 +125,7 @@ class Uploads:
         if status != OK:
             log.warning("slack.bytes_not_taken", status=status)
             raise DeliveryUnavailable("Slack did not take the bytes.")
-        return str(place["file_id"])
+        return str(file_id)
 
     async def hand_over(
         self, thread: ThreadRef, documents: Sequence[Document], words: str

@@ -74,11 +74,14 @@ async def test_a_long_prompt_has_room(harness: DeliveryHarness) -> None:
     assert len(harness.clips()) == 1
 
 
-@pytest.mark.parametrize("method", [PLACE, SHOW])
-async def test_an_answer_that_says_nothing_is_asked_for_again(
-    harness: DeliveryHarness, method: str
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [(PLACE, {}), (PLACE, {"upload_url": "https://files.slack.com/u"}), (SHOW, {})],
+)
+async def test_an_answer_that_says_too_little_is_asked_for_again(
+    harness: DeliveryHarness, method: str, said: dict[str, str]
 ) -> None:
-    harness.slack.faults.answer(method, {"ok": True})
+    harness.slack.faults.answer(method, {"ok": True} | said)
     await shown(harness)
     assert len(harness.clips()) == 1
 
