@@ -12,7 +12,7 @@ from bot.errors import DeliveryUnavailable
 from bot.job import Job, JobState
 from bot.refs import JobId, MessageRef
 from bot.store.database import Database
-from bot.store.portable import insert
+from bot.store.portable import Insert, insert
 from bot.store.schema import job_events, messages
 from bot.store.transaction import Tx
 
@@ -33,12 +33,16 @@ _ASIDE = (_REPORT, _REVIEW)
 _POSTED = select(messages).where(
     messages.c.posted >= bindparam("first"), messages.c.posted < bindparam("beyond")
 )
-_UPSERT = _WRITTEN.on_conflict_do_update(
-    index_elements=["key"],
-    set_={
-        name: getattr(_WRITTEN.excluded, name) for name in ("message", "digest", "posted", "shown")
-    },
-)
+
+
+def _replacing(*names: str) -> Insert:
+    """Write a row, or only these columns where there is one already."""
+    replaced = {name: getattr(_WRITTEN.excluded, name) for name in names}
+    return _WRITTEN.on_conflict_do_update(index_elements=["key"], set_=replaced)
+
+
+_UPSERT = _replacing("message", "digest", "posted", "shown")
+_GIVEN_UP = _replacing("digest", "shown")
 #: Of both of its states the same is said.
 _IS_TAKEN = (job_events.c.from_state == JobState.SUBMITTING) & (
     job_events.c.to_state == JobState.GENERATING
@@ -49,10 +53,6 @@ _BEHIND = (
     .where(job_events.c.id > bindparam("after"), job_events.c.id <= bindparam("last"), ~_IS_TAKEN)
     .where(messages.c.shown.is_(None) | (messages.c.shown < job_events.c.version))
     .distinct()
-)
-_GIVEN_UP = _WRITTEN.on_conflict_do_update(
-    index_elements=["key"],
-    set_={name: getattr(_WRITTEN.excluded, name) for name in ("digest", "shown")},
 )
 
 

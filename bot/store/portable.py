@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Float, String, Table, cast, func
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from bot.store.transaction import Tx
 
-__all__ = ["beside", "insert", "insert_new", "seconds_between", "total"]
+__all__ = ["Insert", "beside", "insert", "insert_new", "seconds_between", "total"]
 
 
 class seconds_between(FunctionElement[float]):  # noqa: N801 - it is called as SQL's own are
