@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.crash.life import PATIENCE_SECONDS
 from tests.crash.points import Where
-from tests.crash.worlds import Chat, Fate, World, until_ended
+from tests.crash.worlds import Chat, Fate, World, wait_for_end
 
 #: Where to freeze, once a request was heard: around what is paid, posted and noted.
 FREEZES = (
@@ -60,7 +60,7 @@ async def tell_frozen(place: World, processes: ForkServerContext, point: Where) 
             wrong = await _live_through(place, processes)
             await asyncio.sleep(max(0.0, frozen_at + FROZEN_SECONDS - time.monotonic()))
             os.kill(_pid(first), signal.SIGCONT)
-        await until_ended(first, PATIENCE_SECONDS)
+        await wait_for_end(first, PATIENCE_SECONDS)
         code = first.exitcode
     if code != 0:
         wrong.append(f"the thawed one: exit {code}")

@@ -164,7 +164,7 @@ class World(ABC):
     async def live(self, processes: ForkServerContext, orders: Orders) -> int | None:
         """One life, in which Ana asks unless the bot has heard her; minus nine: it was killed."""
         async with self.begun(processes, orders) as child:
-            await until_ended(child, PATIENCE_SECONDS + 10)
+            await wait_for_end(child, PATIENCE_SECONDS + 10)
             # None where it hangs, and only then it is killed from here.
             return child.exitcode
 
@@ -340,8 +340,8 @@ class World(ABC):
         return names
 
 
-async def until_ended(child: ForkServerProcess, seconds: float) -> None:
-    """Wait for its end, and leave its exit code to this thread.
+async def wait_for_end(child: ForkServerProcess, seconds: float) -> None:
+    """Wait until it has ended, and leave its exit code to this thread.
 
     Whoever starts another child reads it as well, and of two that read at once one finds none.
     """
