@@ -63,8 +63,13 @@ def check_shared(config: Config) -> None:
     if table.secret_key is None and not table.single_host:
         raise ConfigError(
             "[bot] secret_key: with PostgreSQL every process needs the same one. Set "
-            "RAYBOT_BOT__SECRET_KEY to a long random text."
+            f"RAYBOT_BOT__SECRET_KEY to {_to_what(table.data_dir / KEY_FILE)}."
         )
+
+
+def _to_what(path: Path) -> str:
+    """What was signed and sealed with a key that was there before needs that one."""
+    return f"what {path} holds" if path.is_file() else "a long random text"
 
 
 def make_data_dir(config: Config) -> None:
