@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import getpass
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from bot.addresses import load_early
-from bot.app import ADDRESS_FILE, DESK, App
+from bot.app import App
 from bot.charts import Charts
-from bot.cli import checkup, onboarding
+from bot.cli import acts, checkup, onboarding
 from bot.cli import probe as probing
 from bot.cli import restore as restoring
 from bot.cli.pages import Form, Period, limits_line, moved_text, usage_text
@@ -24,27 +21,17 @@ from bot.cli.prompts import Given, Person, Script, Typed
 from bot.clock import SystemClock
 from bot.codec import Codec
 from bot.config import NOT_SET_UP, Config, load_config, to_config
-from bot.errors import ConfigError, InvalidRequest, StoreError
+from bot.errors import ConfigError, InvalidRequest
 from bot.log import setup_logging
 from bot.overview import UsageRow
 from bot.store import moving, reports
 from bot.store.database import open_database
-from bot.store.replace_file import is_there
 from bot.studio import LOCAL
 from bot.tables import Contact
-from bot.web import act_token
-from bot.wiring.reception import DESK_LINK
 from bot.wiring.startup import database_url, make_data_dir, secret_key
 from bot.wiring.supply import invitation, key_elsewhere, load_adapter, manifest, switched_on
 
-OK = 200
 PROGRESS_SECONDS = 3.0
-#: How long a running bot is waited for, which may itself ask a video service.
-ACT_SECONDS = 60.0
-NOT_RUNNING = (
-    "No Raybot with a desk runs here. Start it first: `raybot run` with enabled = true in "
-    "[adapters.web], or `raybot playground`."
-)
 NO_KEY_YET = "No video service has a key yet (RAYBOT_PROVIDERS__LUMA__API_KEY)."
 StopSignal = Callable[[], asyncio.Event]
 DEMO = (
@@ -133,7 +120,7 @@ async def playground(config: Config, stop_signal: StopSignal) -> int:
     async with App(config, {"web": factory}, check=checkup.look_within) as app:
         whisper(limits_line(config.limits))
         say(f"Open {app.address}/web/chat in your browser. Ctrl-C ends it.")
-        invitation = await app.studio.entry.invite_here(_login())
+        invitation = await app.studio.entry.invite_here(acts.login())
         say(f"The operator's desk, once and within ten minutes: {invitation.link}")
         say("Later `raybot desk-link`, typed in this folder, prints another link.")
         sys.stdout.flush()
@@ -196,75 +183,14 @@ async def probe(config: Config, name: str, *, agrees: Callable[[str], bool]) -> 
 
 
 async def act(config: Config, name: str, values: Mapping[str, object]) -> int:
-    """An operator's act: through the running bot, or on the database if none runs.
-
-    A database that several processes share takes it from one more.
-    """
-    if _is_running(config):
-        address = (config.bot.data_dir / ADDRESS_FILE).read_text("utf-8").strip()
-        return await _act_through(address, name, values, config)
-    async with App(config.with_changes({"bot": {"public_port": 0, "private_port": 0}}), {}) as app:
-        done = await app.operations.act(name, values)
-    say(str(done["sentence"]))
+    """An operator's act, through the running bot or on its database; see `acts.act`."""
+    say(await acts.act(config, name, values))
     return 0
 
 
 async def desk_link(config: Config, name: str, *, has_desk: bool) -> int:
-    """Print a link that lets somebody in once; raises `InvalidRequest` where no bot runs.
-
-    Processes that share a database have an address in common, so it can be written for them.
-    """
-    values = {"user": _login(), "name": name, "has_desk": has_desk}
-    if _is_running(config):
-        return await act(config, DESK_LINK, values)
-    is_reached = open_database(database_url(config)).is_shared and config.bot.public_url
-    if not is_reached or DESK not in switched_on(config):
-        raise InvalidRequest(NOT_RUNNING)
-    factory = load_adapter(config, DESK)
-    alone = {"public_host": "127.0.0.1", "public_port": 0, "private_port": 0}
-    async with App(config.with_changes({"bot": alone}), {DESK: factory}) as app:
-        say(str((await app.studio.entry.act(values))["sentence"]))
-    return 0
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # No such entry in the password database.
-        return "operator"
-
-
-def _is_running(config: Config) -> bool:
-    """Whether a bot alone holds the database; a file that a killed one left proves nothing."""
-    database = open_database(database_url(config))
-    if database.is_shared or not is_there(config.bot.data_dir / ADDRESS_FILE):
-        return False
-    try:
-        database.lock()
-    except ConfigError:
-        return True
-    database.unlock()
-    return False
-
-
-async def _act_through(
-    address: str, name: str, values: Mapping[str, object], config: Config
-) -> int:
-    """Hand an act to the running bot's private listener."""
-    bearer = {"Authorization": f"Bearer {act_token(secret_key(config))}"}
-    try:
-        async with (
-            asyncio.timeout(ACT_SECONDS),
-            aiohttp.ClientSession(headers=bearer) as session,
-            session.post(f"{address}/acts/{name}", json=values) as response,
-        ):
-            said = await response.json()
-    except (aiohttp.ClientError, TimeoutError) as error:
-        hint = "Try again, or end it first: nothing is lost by that."
-        raise StoreError(f"The bot at {address} does not answer. {hint}") from error
-    if response.status != OK:
-        raise InvalidRequest(str(said.get("sentence", "It was refused.")))
-    say(str(said["sentence"]))
+    """Print a link that lets somebody in once; see `acts.desk_link`."""
+    say(await acts.desk_link(config, name, has_desk=has_desk))
     return 0
 
 

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from adapters import web
-from bot.cli.commands import desk_link as write_link
+from bot.cli.acts import desk_link as write_link
 from bot.clock import SystemClock
 from bot.config import to_config
 from bot.errors import InvalidRequest
@@ -27,12 +27,7 @@ ENDS_WITHIN = 10
 WEB = {"enabled": True}
 
 
-async def test_it_says_where_the_pages_are_and_ends_at_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def said() -> str:
-        return capsys.readouterr().out
-
+async def test_it_says_where_the_pages_are_and_ends_at_once(tmp_path: Path) -> None:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("RAYBOT_")
     }
@@ -56,8 +51,8 @@ async def test_it_says_where_the_pages_are_and_ends_at_once(
             told = (await process.stdout.readline()).decode()
             links = [re.search(r"http://127\S+/desk/enter\?key=[\w-]{43}", told)]
             config = to_config({"bot": {"data_dir": str(tmp_path / "data")}})
-            await write_link(config, "", has_desk=True)
-            links.append(re.search(r"http://127\S+/desk/enter\?key=[\w-]{43}\n", said()))
+            written = await write_link(config, "", has_desk=True)
+            links.append(re.search(r"http://127\S+/desk/enter\?key=[\w-]{43}\n", written))
             for link in links:
                 assert link
                 async with session.get(link[0].strip()) as shown:
@@ -85,9 +80,7 @@ async def test_where_no_bot_runs_it_says_so(tmp_path: Path) -> None:
         await write_link(config, "", has_desk=True)
 
 
-async def test_of_several_processes_at_one_address_none_has_to_run_here(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_of_several_processes_at_one_address_none_has_to_run_here(tmp_path: Path) -> None:
     with postgres_database() as url:
         bot = {"data_dir": str(tmp_path), "database_url": url, "single_host": True}
         tables = {
@@ -95,8 +88,11 @@ async def test_of_several_processes_at_one_address_none_has_to_run_here(
             "adapters": {"web": {**WEB, "folder": str(tmp_path / "web")}},
             "defaults": {"providers": ["simulator"]},
         }
-        await write_link(to_config(tables), "Ana", has_desk=False)
-        link, told, *more = capsys.readouterr().out.splitlines()
+        nowhere = to_config({**tables, "bot": bot})
+        with pytest.raises(InvalidRequest, match=r"On PostgreSQL a link needs \[bot\] public_url"):
+            await write_link(nowhere, "Ana", has_desk=False)
+        written = await write_link(to_config(tables), "Ana", has_desk=False)
+        link, told, *more = written.splitlines()
         assert link.startswith("https://ray.example/desk/enter?key=")
         assert "lets Ana into the playground" in told
         assert more == []

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from bot.app import ADDRESS_FILE
-from bot.cli import commands
+from bot.cli import acts
 from bot.cli.commands import for_chat, for_playground
 from bot.config import Config, to_config
 from bot.errors import StoreError
@@ -78,7 +78,7 @@ def test_the_page_says_why_it_uses_the_simulator(capsys: pytest.CaptureFixture[s
 async def test_a_bot_that_hangs_is_not_waited_for_for_ever(
     bot: RunningBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "ACT_SECONDS", 0.2)
+    monkeypatch.setattr(acts, "ACT_SECONDS", 0.2)
     asked = asyncio.Event()
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,5 +91,5 @@ async def test_a_bot_that_hangs_is_not_waited_for_for_ever(
         host, port = server.sockets[0].getsockname()
         (config.bot.data_dir / ADDRESS_FILE).write_text(f"http://{host}:{port}", "utf-8")
         with pytest.raises(StoreError, match="Try again, or end it first"):
-            await commands.act(config, "pause", {})
+            await acts.act(config, "pause", {})
     assert asked.is_set()
