@@ -35,7 +35,7 @@ def put_back(database: Database, copy: Path) -> str:
     finally:
         remove(fresh)
         database.unlock()
-    return describe(done, kept)
+    return describe(done, database.place, kept)
 
 
 def settle(database: Database, told: str) -> str:
@@ -50,7 +50,7 @@ def settle(database: Database, told: str) -> str:
         raise InvalidRequest(f"{told} is still to come; it is {now:%Y-%m-%dT%H:%MZ} now.")
     if not database.exists():
         raise InvalidRequest(f"There is no database at {database.place}.")
-    return describe(restoring.settle(database, since, now), None)
+    return describe(restoring.settle(database, since, now), database.place, None)
 
 
 def _settle(path: Path, now: datetime, *, said: Path) -> Restored:
@@ -69,12 +69,12 @@ def _settle(path: Path, now: datetime, *, said: Path) -> Restored:
         engine.dispose()
 
 
-def describe(done: Restored, kept: Path | None) -> str:
+def describe(done: Restored, place: str, kept: Path | None) -> str:
     """What the operator has to know and to do."""
     jobs = (
         "1 job on its way is" if done.looked_up == 1 else f"{done.looked_up} jobs on their way are"
     )
-    said = [f"Restored. {jobs} looked up at the next start."]
+    said = [f"{place} is restored. {jobs} looked up at the next start."]
     if done.ended:
         said.append(f"{done.ended} that nobody had confirmed yet were ended.")
     if done.aside:
