@@ -92,7 +92,10 @@ class Unserved:
             assert job.plan is not None
             name, route = job.plan.provider, self._failover.next(job.plan)
             if job.state is not JobState.ACCEPTED:
-                sentence = f"{job.id} is {job.state} at {name}, which is not configured any more."
+                sentence = (
+                    f"{job.id} is {job.state} at {name}, which is not configured any more. It "
+                    f"goes on once {name} is in [defaults] providers again, with its key."
+                )
                 settings.note_operator(tx, f"unserved:{job.id}", sentence, now, job.id)
                 continue
             if route is not None:
