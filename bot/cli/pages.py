@@ -28,12 +28,13 @@ LABEL_CHARS = 60
 NEXT = (
     "Now set [bot] database_url to the address after --to, in the file or, for its password, in "
     "RAYBOT_BOT__DATABASE_URL.",
-    "Keep the secret key: the same [bot] secret_key, or secret.key in data_dir. Nothing else "
-    "opens what is sealed in the vault.",
+    "Keep the secret key: the same [bot] secret_key, else what secret.key in data_dir holds, as "
+    "RAYBOT_BOT__SECRET_KEY. Nothing else opens what is sealed in the vault.",
 )
 MEDIA_SHARED = (
-    "Clips and images were not moved. In a bucket ([bot] media_url) every process finds them; in "
-    "data_dir they stay where they are, for one machine alone: set [bot] single_host = true."
+    "Clips and images were not moved. Every process finds them in a bucket: set [bot] media_url, "
+    "and copy what the folder media in data_dir holds to it, by the same names. In data_dir they "
+    "stay for one machine alone: set [bot] single_host = true."
 )
 MEDIA_ALONE = "Clips and images were not moved: keep data_dir and [bot] media_url as they are."
 ORDER: tuple[What, ...] = ("usd", "clips", "running")
