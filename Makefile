@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo playground test check crash faults replicas bench init run chat charts postgres web lock audit clean python
+.PHONY: help demo playground test check crash faults replicas bench install init run chat charts postgres web lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -73,6 +73,9 @@ replicas: .venv/dev.stamp ## kill, freeze, replace and cut off several processes
 
 bench: .venv/dev.stamp ## measure Raybot and its peers side by side and print a table
 	@$(PY) -m bench
+
+install: .venv/run.stamp $(wildcard .venv/charts.stamp .venv/postgres.stamp .venv/web.stamp) ## bring .venv to this version, with what was added to it
+	@echo "All that Raybot needs is in .venv."
 
 init: .venv/run.stamp ## answer a few questions; writes config.toml
 	@$(PY) -m bot init

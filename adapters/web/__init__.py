@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "check", "create", "install"]
 _LACKS = (
-    "[adapters.web] needs one more package: install raybot[web], or in a checkout `make web`, "
-    "or build the image with `--build-arg PACKAGES=web`."
+    "[adapters.web] needs one more package: install raybot[web], in a checkout with `make web`, "
+    "for the image with PACKAGES=web in .env and a new build."
 )
 
 

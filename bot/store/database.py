@@ -352,8 +352,8 @@ def open_database(url: str) -> Database:
             from bot.store.postgres import PostgresDatabase
         except ImportError as error:
             raise ConfigError(
-                "PostgreSQL needs more packages: install raybot[postgres], or in a checkout "
-                "`make postgres`."
+                "PostgreSQL needs more packages: install raybot[postgres], in a checkout with "
+                "`make postgres`, for the image with PACKAGES=postgres in .env and a new build."
             ) from error
 
         return PostgresDatabase(url)
