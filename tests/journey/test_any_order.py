@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -22,12 +23,14 @@ from bot.notices import Notice
 from bot.operations import ResolveHow
 from bot.ports import Memo
 from bot.refs import GenerationId, JobId, MessageRef, ThreadRef
+from bot.request import Requester
 from bot.simulator import Faults, Simulator
 from bot.simulator.account import Generation
 from bot.steps.delivery import BROKEN_FETCHES
 from bot.store import attempts, jobs
 from bot.store.attempts import Attempt
 from bot.store.schema import jobs as table
+from bot.tables import micros
 from bot.watching.callbacks import token_hash
 from tests.conftest import KEY, MANUAL, RunningBot, running, to_test_config
 from tests.crash.books import Book, Kind, PostgresBook, book
@@ -39,16 +42,20 @@ PEOPLE = ("ana", "ben")
 REQUESTS = 4
 #: The last look finds everything ended within so many steps of the clock.
 STEPS, STEP_SECONDS = 400, 20
-#: A start takes a second there; by hand there can be more.
+#: By hand there can be more: `python -m tests.journey`. A start on PostgreSQL takes a second.
+EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "8"))
 SHARED_EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "2"))
+#: One of the requests costs more than this, and waits until its person confirms its price.
+DEAR, CONFIRM_ABOVE_USD = 2, 0.2
 
 Step = tuple[str, int]
 OFTEN = ("ask", "finish", "cancel", "retry", "wait")
+SELDOM = ("confirm", "vary", "delete", "pause", "resume")
 TROUBLE = (
     *("lose reply", "lose all", "lose request", "server error", "haste", "callback twice"),
     *("callback lost", "callback forged", "callback late", "chat away", "chat silent"),
 )
-AT_TIMES = (*TROUBLE, "fail", "restart", "new key", "break clip", "clock back")
+AT_TIMES = (*TROUBLE, *SELDOM, "fail", "restart", "new key", "break clip", "clock back")
 one_step = st.tuples(st.sampled_from(OFTEN * 3 + AT_TIMES), st.integers(0, REQUESTS - 1))
 one_trouble = st.tuples(st.sampled_from(TROUBLE), st.integers(0, REQUESTS - 1))
 #: Two are asked for, into some trouble or none, before anything else happens.
@@ -57,6 +64,10 @@ steps = st.builds(
     st.lists(one_trouble, max_size=3),
     st.lists(one_step, min_size=6, max_size=24),
 )
+
+
+def _person(which: int) -> str:
+    return PEOPLE[which % len(PEOPLE)]
 
 
 class LossyChat(RecordingAdapter):
@@ -116,6 +127,8 @@ class World:
         self.asked: dict[int, JobId] = {}
         self.asked_again: list[JobId] = []
         self.taken_back: set[JobId] = set()
+        self.confirmed: set[JobId] = set()
+        self.deleted: set[JobId] = set()
         self.resolved: dict[JobId, ResolveHow] = {}
         self.keys = self.broken = self.tries = 0
         self.bot: RunningBot
@@ -123,7 +136,9 @@ class World:
 
     async def begin(self) -> None:
         key = {"api_key": self.simulator.settings.api_key}
-        config = to_test_config(self._folder, self.simulator, bot=self._table, luma=key)
+        limits = {"confirm_above_usd": CONFIRM_ABOVE_USD}
+        tables: dict[str, Any] = {"bot": self._table, "luma": key, "limits": limits}
+        config = to_test_config(self._folder, self.simulator, **tables)
         life = running(config, self.simulator, self.chat, self.clock)
         self.bot = await self._life.enter_async_context(life)
 
@@ -158,8 +173,13 @@ class World:
             await self.begin()
         elif what in ("finish", "fail"):
             await self._finish(which, is_well=what == "finish")
-        else:
-            await self._ask(what, which)
+        elif what in ("pause", "resume"):
+            await self.bot.app.operations.act(what, {})
+        elif what == "ask":
+            await self._ask(which)
+        elif which in self.asked:
+            with suppress(BotError):
+                await self._ask_of(self.asked[which], what, to_requester(_person(which)))
         # Whoever was woken gets a turn, so that a step meets the bot in any of its states.
         await asyncio.sleep(self._pause * which)
 
@@ -180,25 +200,38 @@ class World:
         old = self.simulator.settings
         self.simulator.settings = replace(old, api_key=f"{KEY}-{self.keys}")
 
-    async def _ask(self, what: str, which: int) -> None:
-        person = PEOPLE[which % len(PEOPLE)]
+    async def _ask(self, which: int) -> None:
+        length = "9s" if which == DEAR else "5s"
+        request = to_request(f"fox {which}", key=f"k{which}", user=_person(which), duration=length)
         with suppress(BotError):
-            if what == "ask":
-                request = to_request(f"fox {which}", key=f"k{which}", user=person)
-                receipt = await self.bot.studio.submit(request)
-                assert self.asked.setdefault(which, receipt.job_id) == receipt.job_id
-            elif which in self.asked and what == "cancel":
-                await self.bot.studio.cancel(self.asked[which], to_requester(person))
-                self.taken_back.add(self.asked[which])
-            elif which in self.asked:
+            receipt = await self.bot.studio.submit(request)
+            assert self.asked.setdefault(which, receipt.job_id) == receipt.job_id
+
+    async def _ask_of(self, job_id: JobId, what: str, person: Requester) -> None:
+        """What is said of a job; raises `BotError` where it cannot be, and then nothing is."""
+        studio, thread = self.bot.studio, to_request(user=person.user).thread
+        match what:
+            case "cancel":
+                await studio.cancel(job_id, person)
+                self.taken_back.add(job_id)
+            case "confirm":
+                await studio.confirm(job_id, person)
+                self.confirmed.add(job_id)
+            case "delete":
+                await studio.delete(job_id, person)
+                self.deleted.add(job_id)
+            case "retry":
                 self.tries += 1
-                receipt = await self.bot.studio.retry(
-                    self.asked[which],
-                    to_requester(person),
-                    dedupe_key=f"again {self.tries}",
-                    thread=to_request(user=person).thread,
-                )
+                key = f"again {self.tries}"
+                receipt = await studio.retry(job_id, person, dedupe_key=key, thread=thread)
                 self.asked_again.append(receipt.job_id)
+            case _:
+                self.tries += 1
+                key = f"more {self.tries}"
+                made = await studio.works.follow(
+                    job_id, "variation", person, dedupe_key=key, thread=thread
+                )
+                self.asked_again.extend(each.job_id for each in made)
 
     async def _finish(self, which: int, *, is_well: bool) -> None:
         waiting = [each for each in self.simulator.generations.values() if not each.is_over]
@@ -208,6 +241,7 @@ class World:
 
     async def settle(self) -> None:
         """Nothing goes wrong any more, and time passes until every job has ended."""
+        await self.bot.app.operations.act("resume", {})
         self.chat.before_post, self.chat.is_silent = lambda _: None, 0
         faults = self.simulator.faults
         while faults.take_reply("create") or faults.take_clip() or faults.take_callback():
@@ -271,10 +305,15 @@ class World:
         """What was paid is shown, unless its person took it back; nothing ends for no reason."""
         is_paid = any(each.state == "completed" for each in made)
         is_cancelled = job.cancel_requested or job.state is JobState.CANCELLED
-        assert is_cancelled == (job.id in self.taken_back), job
+        assert job.plan is not None
+        is_dear = job.plan.price.micros > micros(CONFIRM_ABOVE_USD)
+        is_unconfirmed = is_dear and job.id not in self.confirmed
+        assert not (is_unconfirmed and made), job
+        assert is_cancelled == (job.id in self.taken_back or is_unconfirmed), job
         assert (job.cost > 0) == is_paid, job
         assert (job.state is JobState.DELIVERED) == (is_paid and not is_cancelled), job
-        assert len(self.chat.clips(job.id)) == (job.state is JobState.DELIVERED), job
+        is_shown = job.state is JobState.DELIVERED and job.id not in self.deleted
+        assert len(self.chat.clips(job.id)) == is_shown, job
         if job.state is JobState.FAILED:
             has_failed = any(each.state == "failed" for each in made)
             assert has_failed or job.id in self.resolved, job
@@ -292,8 +331,8 @@ class World:
         return made
 
 
-@pytest.mark.timeout(180)
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(60 + 15 * EXAMPLES)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps)
 def test_no_order_of_anything_pays_loses_or_posts_twice(story: list[Step]) -> None:
     asyncio.run(_play(story, "sqlite"))
