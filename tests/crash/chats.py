@@ -35,7 +35,7 @@ from tests.slack_server import Person as SlackPerson
 from tests.slack_server import SlackServer, Team
 
 GUILD = 4242
-PROMPT = "a red fox in snow"
+PROMPT, SHOTS = "a red fox in snow", "a red fox wakes up | it runs"
 #: More generations than any story has.
 MANY = 100
 
@@ -75,6 +75,9 @@ class DiscordWorld(World):
         await self._discord.wait_connected(seconds=PATIENCE_SECONDS)
 
     async def ask(self) -> None:
+        if self.story.is_film:
+            await self._ana.slash("ray story", lines=SHOTS)
+            return
         if not self.story.has_image:
             await self._ana.slash("ray create", prompt=PROMPT)
             return
@@ -178,7 +181,8 @@ class SlackWorld(World):
         await self._slack.wait_connected(1, seconds=PATIENCE_SECONDS)
 
     async def ask(self) -> None:
-        await self._ana.slash("/ray", PROMPT, seconds=ASK_AGAIN_SECONDS)
+        asked = f"story {SHOTS}" if self.story.is_film else PROMPT
+        await self._ana.slash("/ray", asked, seconds=ASK_AGAIN_SECONDS)
 
     def is_promised(self) -> bool:
         return any(each.asked is not None and each.is_acked for each in self._slack.envelopes)

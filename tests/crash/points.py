@@ -75,6 +75,7 @@ def watch(points: Points) -> None:
     _around(Luma, "check", _once("check of the generation"), points)
     _around(Clips, "fetch", lambda *_, **__: "fetch of the clip", points)
     _around(Codec, "probe_clip", lambda *_: "probe of the clip", points)
+    _around(Clips, "join", lambda *_: "joining of the film", points)
     _around(Media, "put", lambda *_: "keeping of the file", points)
     _around(ClientSession, "_request", _call_name, points)
     _name_calls_for_moderators()

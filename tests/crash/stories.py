@@ -28,6 +28,8 @@ KEPT = (
     "before keeping of the file",
     "after keeping of the file",
 )
+#: A film is what its shots are joined to, once all of them are there.
+JOINED = ("before joining of the film", "after joining of the film")
 LET_GO = ("before commit of .*jobs delivering", "after commit of .*jobs delivering")
 #: ... uploaded and shown, ...
 SHOWN_IN: Mapping[str, tuple[str, ...]] = {
@@ -93,8 +95,9 @@ IN_DOUBT = "between COMMIT and its answer, of .*"
 class Story:
     """One request of Ana's.
 
-    With an image it is a reply to one, and its price has to be confirmed. Where all generations
-    fail, nothing is charged and Ana is told. Else the service may call when something happens.
+    With an image it is a reply to one, and its price has to be confirmed. With several shots it is
+    for a film of them, of which each is paid for by itself. Where all generations fail, nothing is
+    charged and Ana is told. Else the service may call when something happens.
 
     Where she cancels while it runs, the service does not stop: the clip is charged and kept, and
     not posted. Where clips are reviewed, a moderator looks at it first; one that is rejected stays
@@ -103,6 +106,7 @@ class Story:
 
     name: str
     has_image: bool = False
+    shots: int = 1
     fails: bool = False
     is_called: bool = False
     is_cancelled: bool = False
@@ -128,7 +132,21 @@ class Story:
     @property
     def generations(self) -> int:
         """How many are paid for, and charged."""
-        return 0 if self.fails else 1
+        return 0 if self.fails else self.shots
+
+    @property
+    def is_film(self) -> bool:
+        """Whether its shots are joined."""
+        return self.shots > 1
+
+    @property
+    def rows(self) -> list[tuple[str, bool, bool]]:
+        """Its jobs in the end: their state, whether money was spent on it, and there is a clip.
+
+        A film comes before its shots, of which each has its own cost.
+        """
+        film = [(self.end, False, True)] if self.is_film else []
+        return [*film, *[(self.end, not self.fails, not self.fails)] * self.shots]
 
     @property
     def clips(self) -> int:
@@ -154,7 +172,7 @@ class Story:
             return GIVEN_BACK
         if self.is_cancelled:
             return (*CANCEL_ASKED, *KEPT, *TAKEN_BACK)
-        passed_on: tuple[str, ...] = LET_GO
+        passed_on: tuple[str, ...] = (*JOINED, *LET_GO) if self.is_film else LET_GO
         if self.verdict is not None:
             decided = DECIDED[self.verdict]
             passed_on = (*WAITING, *ASKED_IN[chat], *decided, *ANSWERED_IN[chat])
@@ -173,6 +191,7 @@ class Story:
 
 
 TEXT = Story(name="text")
+FILM = Story(name="film", shots=2)
 IMAGE = Story(name="image", has_image=True)
 FAILURE = Story(name="failure", fails=True)
 CALLED = Story(name="called", is_called=True)
@@ -181,7 +200,7 @@ REVIEWED = Story(name="reviewed", verdict="post")
 DECLINED = Story(name="declined", verdict="reject")
 #: In Slack an image has no link but the bot's own, which dies with it.
 STORIES_IN: Mapping[str, tuple[Story, ...]] = {
-    "discord": (TEXT, IMAGE, FAILURE, CALLED, CANCELLED, REVIEWED, DECLINED),
-    "slack": (TEXT, FAILURE, CALLED, CANCELLED, REVIEWED, DECLINED),
+    "discord": (TEXT, IMAGE, FILM, FAILURE, CALLED, CANCELLED, REVIEWED, DECLINED),
+    "slack": (TEXT, FILM, FAILURE, CALLED, CANCELLED, REVIEWED, DECLINED),
     "naive": (TEXT,),
 }

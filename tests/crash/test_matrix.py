@@ -16,7 +16,7 @@ from tests.crash.books import Kind
 from tests.crash.chats import world
 from tests.crash.matrix import Stage, processes
 from tests.crash.points import Where
-from tests.crash.stories import CANCELLED, DECLINED, FAILURE, IMAGE, REVIEWED, TEXT, Story
+from tests.crash.stories import CANCELLED, DECLINED, FAILURE, FILM, IMAGE, REVIEWED, TEXT, Story
 from tests.crash.worlds import FORGOTTEN, Chat, tell
 from tests.postgres import SERVER
 
@@ -28,6 +28,7 @@ PAID, CHECKED, PROBED, SETTLING, SETTLED = (
     "before commit of .*jobs delivered",
     "after commit of .*jobs delivered",
 )
+JOINING = "before joining of the film"
 GIVING_BACK = "before commit of .*jobs failed"
 CANCELLING, DECIDED, REJECTED = (
     "after commit of .*jobs cancel asked",
@@ -50,6 +51,7 @@ def context() -> ForkServerContext:
         ("sqlite", "discord", TEXT, (PAID, SETTLING, SETTLED)),
         ("sqlite", "discord", IMAGE, (CHECKED,)),
         ("sqlite", "slack", TEXT, (PROBED, SETTLING, SETTLED)),
+        ("sqlite", "slack", FILM, (JOINING,)),
         ("sqlite", "slack", FAILURE, (GIVING_BACK,)),
         ("sqlite", "discord", CANCELLED, (CANCELLING,)),
         ("sqlite", "slack", REVIEWED, (DECIDED,)),

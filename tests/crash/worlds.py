@@ -47,6 +47,7 @@ VERDICTS: Mapping[Verdict, tuple[str, str]] = {
 RUNS = "SELECT 1 FROM jobs WHERE state = 'generating'"
 IS_CANCELLED = "SELECT 1 FROM jobs WHERE cancel_requested"
 IS_DECIDED = "SELECT 1 FROM audit_log WHERE act = 'review {}'"
+ENDS = "SELECT state, cost > 0, seconds > 0 FROM jobs ORDER BY coalesce(shot, 0)"
 IS_UNCERTAIN = "SELECT 1 FROM jobs WHERE state = 'uncertain'"
 FORGOTTEN = "what was acknowledged was not written down"
 UNSEEN = "a clip was shown that no moderator had let go"
@@ -287,8 +288,9 @@ class World(ABC):
         What was in doubt twice is not sent a third time: the operator is asked.
         """
         story = self.story
-        if kills > 1 and self.books.read("SELECT state FROM jobs") == [("uncertain",)]:
-            found = self.wrong_outside(generations=0, clips=0) + self._broken_books()
+        if kills > 1 and self.books.read(IS_UNCERTAIN):
+            [(paid,)] = self.books.read("SELECT count(*) FROM jobs WHERE cost > 0")
+            found = self.wrong_outside(generations=paid, clips=0) + self._broken_books()
         else:
             found = self.wrong_outside(generations=story.generations, clips=story.clips)
             found += self._wrong_in_the_books()
@@ -314,14 +316,15 @@ class World(ABC):
 
     def _wrong_in_the_books(self) -> list[str]:
         story = self.story
-        paid, reviewed = story.generations, int(story.verdict is not None)
-        wanted = {
-            "SELECT state, cost > 0, seconds > 0 FROM jobs": (story.end, paid, paid),
-            "SELECT count(*) FROM ledger_entries WHERE kind = 'settle'": (paid,),
-            "SELECT count(*) FROM audit_log WHERE act LIKE 'review %'": (reviewed,),
+        reviewed = int(story.verdict is not None)
+        settled = 0 if story.fails else len(story.rows)
+        wanted: dict[str, list[tuple[Any, ...]]] = {
+            ENDS: [*story.rows],
+            "SELECT count(*) FROM ledger_entries WHERE kind = 'settle'": [(settled,)],
+            "SELECT count(*) FROM audit_log WHERE act LIKE 'review %'": [(reviewed,)],
         }
         answers = {question: self.books.read(question) for question in wanted}
-        found = [f"{each}: {said}" for each, said in answers.items() if said != [wanted[each]]]
+        found = [f"{each}: {said}" for each, said in answers.items() if said != wanted[each]]
         return found + self._broken_books()
 
     def _told_in_the_log(self) -> list[str]:
