@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -87,20 +87,21 @@ class Answers:
         message: discord.Message,
         content: str,
         *,
-        files: Sequence[discord.File] = (),
+        files: Callable[[], list[discord.File]] = list,
         button: Button | None = None,
     ) -> bool:
         """Answer a message, without a ping; False where that is not allowed."""
-        said: dict[str, Any] = {"suppress_embeds": True, "files": list(files)}
+        said: dict[str, Any] = {"suppress_embeds": True}
         if button is not None:
             said["view"] = to_view([button])
         try:
             try:
-                await message.reply(content, mention_author=False, **said)
+                await message.reply(content, mention_author=False, files=files(), **said)
             except discord.HTTPException as error:
                 if error.code not in {160002, 50035}:
                     raise
-                await message.channel.send(content, **said)
+                # Those that were sent once are closed.
+                await message.channel.send(content, files=files(), **said)
         except discord.HTTPException as error:
             log.warning("discord.no_reply", status=error.status, code=error.code)
             return False
@@ -235,6 +236,8 @@ class Answers:
         except discord.HTTPException as error:
             if error.code != TOO_LARGE:
                 raise
+        room = render.MAX_CHARS - len(TOO_LARGE_HERE) - 1
+        content = render.draw_shown(shown, now=self._clock.now(), max_chars=room)
         await tell(interaction, f"{content}\n{TOO_LARGE_HERE}", drawn=acts)
 
     async def obey(self, message: discord.Message, command: Command, requester: Requester) -> None:
@@ -294,8 +297,8 @@ class Answers:
             await self.reply(message, content)
             return
         drawn = render.draw(shown.notice, now=self._clock.now())
-        files = _files(shown, drawn, discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES)
-        await self.reply(message, content, files=files)
+        limit = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+        await self.reply(message, content, files=lambda: _files(shown, drawn, limit))
 
     # ---- acts ----------------------------------------------------------------------------
 

@@ -14,13 +14,15 @@ from bot.clock import Clock
 from bot.errors import InvalidRequest
 from bot.refs import money
 from bot.request import Requester
-from bot.text import DIGEST, clean, describe_queue
+from bot.text import DIGEST, describe_queue
 
 if TYPE_CHECKING:
     from bot.studio import Studio
 
 Given = Mapping[str, Any]
 NAME_CHANNELS = frozenset({"gallery_channel", "moderators_channel"})
+#: The longest rule is a text; the others stand beside it.
+RULE_CHARS = 1400
 ACTS = frozenset({"rule", "limit", "grant", "digest", "words", "queue", "audit"})
 
 
@@ -104,11 +106,10 @@ class Community:
             await self._admin.set_words(
                 actor.tenant, actor=actor, words=lists["word"], patterns=lists["pattern"]
             )
-        shown = words_line(lists["word"], lists["pattern"])
-        return render.escape(clean(shown, limit=1500))
+        return render.within(words_line(lists["word"], lists["pattern"]), render.MAX_CHARS)
 
 
 def _rule_line(name: str, value: str) -> str:
     if name.endswith("_channel") and value.isdecimal():
         return f"{name} <#{value}>"
-    return render.escape(clean(f"{name} {value}"))
+    return render.within(f"{name} {value}", RULE_CHARS)

@@ -16,13 +16,7 @@ from adapters.discord import buttons, refusals, render
 from adapters.discord.hosting import HostedImages, attach, send
 from adapters.discord.images import Images
 from adapters.discord.messages import to_message, to_nonce, without_prompt
-from adapters.discord.parse import (
-    DIRECT,
-    NAME,
-    channel_id,
-    is_private,
-    is_unopened,
-)
+from adapters.discord.parse import DIRECT, NAME, channel_id, is_private, is_unopened
 from adapters.discord.posted import NONCE_WINDOW, Posted, may_stand_in, place_in
 from adapters.discord.private import PrivateAnswers
 from adapters.statuses import Statuses
@@ -46,6 +40,7 @@ log = get_logger(__name__)
 UNNAMED = "Removed"
 T = TypeVar("T")
 MAX_CHARS = 2000
+UNREACHED = "Discord cannot be reached right now."
 #: A call takes so long at most, its waits for Discord's limits and its upload included.
 PATIENCE_SECONDS = 300.0
 #: What Discord has allowed for files, by time and boost: the next lower one is tried.
@@ -365,6 +360,7 @@ class Delivery:
         self, thread: ThreadRef, notice: Notice | None, *, is_post: bool = False
     ) -> AsyncIterator[None]:
         self._breaker.check()
+        client = self._client
         try:
             async with asyncio.timeout(self._patience):
                 yield
@@ -375,7 +371,12 @@ class Delivery:
                 "Discord asks for a pause.", retry_after=error.retry_after
             ) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise DeliveryUnavailable("Discord cannot be reached right now.") from error
+            raise DeliveryUnavailable(UNREACHED) from error
+        except RuntimeError as error:
+            # aiohttp's word for a session that is closed, as that of a client that was replaced.
+            if client is None or not client.is_closed():
+                raise
+            raise DeliveryUnavailable(UNREACHED) from error
 
     def _to_error(
         self,

@@ -69,7 +69,9 @@ class PrivateAnswers:
         return answer
 
     def _is_over(self, interaction: Interaction) -> bool:
-        return self._clock.now() - interaction.created_at > TOKEN_LIFE
+        """Whether its token has ended, or the session in which its client speaks."""
+        is_closed: bool = interaction.client.is_closed()
+        return is_closed or self._clock.now() - interaction.created_at > TOKEN_LIFE
 
     async def write(self, thread: ThreadRef, notice: Notice) -> MessageRef:
         """Let its job's private answer say this; raises `ThreadGone` once its token has ended."""

@@ -79,7 +79,7 @@ def escape(text: str) -> str:
     return _MARKS.sub(r"\\\g<0>", _CALLS.sub("@\u200b", text))
 
 
-def _within(text: str, room: int, dress: Callable[[str], str] = escape) -> str:
+def within(text: str, room: int, dress: Callable[[str], str] = escape) -> str:
     """The text on one line, dressed, cut so that it takes at most `room` units."""
     limit = room
     while units(shown := dress(clean(text, limit=limit))) > room:
@@ -89,7 +89,7 @@ def _within(text: str, room: int, dress: Callable[[str], str] = escape) -> str:
 
 def _line(text: str, *, times: Iterable[datetime] = ()) -> str:
     """A line of ours that may quote others; commands and `times` as they are written here."""
-    shown = _within(text, LINE_CHARS)
+    shown = within(text, LINE_CHARS)
     for time in times:
         shown = shown.replace(escape(words.moment(time)), stamp(time, "f"))
     shown = _NAMED.sub(lambda found: f"<#{found[1]}>" if found[1] else f"<@{found[2]}>", shown)
@@ -197,7 +197,7 @@ def _rows(notice: Told, now: datetime | None, *, is_public: bool = False) -> lis
 
 
 def _quoted(said: str, work: Work) -> str:
-    shown = _within(said, QUOTE_CHARS)
+    shown = within(said, QUOTE_CHARS)
     # The spaces keep a bar at the end of the words from being taken for one of ours.
     return f"> || {shown} ||" if is_spoiler(work) else f"> {shown}"
 
@@ -244,13 +244,13 @@ def _file(notice: n.WithFile) -> FileSpec:
     what, suffix = f"AI-generated {words.thing(work)}", Path(notice.filename).suffix
     if work.kind != "image":
         what, suffix = (f"Picture of an {what}", ".jpg") if is_poster else (what, ".mp4")
-    settled = f" ({_within(words.parameters(work), ALT_CHARS // 2, str)})"
+    settled = f" ({within(words.parameters(work), ALT_CHARS // 2, str)})"
     room = ALT_CHARS - units(what + settled) - 2
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:80].strip("-._") or "clip"
     return FileSpec(
         path=Path(notice.path),
         filename=("SPOILER_" if is_hidden else "") + plain + suffix,
-        alt=what + (f": {_within(shown, room, str)}" if shown else "") + settled,
+        alt=what + (f": {within(shown, room, str)}" if shown else "") + settled,
         is_spoiler=is_hidden,
     )
 
@@ -286,7 +286,7 @@ def draw_receipt(receipt: Receipt, status: MessageRef | None) -> str:
 
 def draw_text(text: Text, *, max_chars: int = MAX_CHARS, times: Sequence[datetime] = ()) -> str:
     """A page: title, quote, table, lines. `times` are those its lines name, for stamps."""
-    said = [f"> {_within(text.quote, QUOTE_CHARS)}"] if text.quote else []
+    said = [f"> {within(text.quote, QUOTE_CHARS)}"] if text.quote else []
     above = "\n".join([f"**{_line(text.title)}**", *said])
     lines = [_line(line, times=times) for line in text.lines if line]
     room = max_chars - units(above) - 1
@@ -336,9 +336,9 @@ def draw_audit(lines: Sequence[AuditLine]) -> str:
         said = (
             stamp(line.at, "f"),
             _named(line.actor, who),
-            _within(what, CELL_CHARS),
+            within(what, CELL_CHARS),
             _named(line.target, whom) if whom else "",
-            f"of <@{owner[1]}>" if owner else _within(detail, CELL_CHARS),
+            f"of <@{owner[1]}>" if owner else within(detail, CELL_CHARS),
         )
         listed.append("- " + " · ".join(each for each in said if each))
     return f"{head}\n{_whole(listed, MAX_CHARS - units(head) - 1, mark='-# ')}"
@@ -346,7 +346,7 @@ def draw_audit(lines: Sequence[AuditLine]) -> str:
 
 def _named(key: str, otherwise: str) -> str:
     person = _PERSON.fullmatch(key)
-    return f"<@{person[1]}>" if person else _within(otherwise, CELL_CHARS)
+    return f"<@{person[1]}>" if person else within(otherwise, CELL_CHARS)
 
 
 def _cell(text: str) -> str:
@@ -374,7 +374,7 @@ def _moves(events: Sequence[tuple[datetime, str]]) -> str:
     """A job's moves in one line; of very many the first and the last ones."""
     told = [*events[:1], *events[1:][-MOVES_SHOWN:]]
     return " · ".join(
-        f"{_within(what, 40)} {stamp(when, 'T' if at else 'f')}"
+        f"{within(what, 40)} {stamp(when, 'T' if at else 'f')}"
         for at, (when, what) in enumerate(told)
     )
 
@@ -396,5 +396,5 @@ def _job(line: JobLine, room: int) -> str:
     facts.append(stamp(line.created_at, "d"))
     facts += [f"[open]({jump(line.message)})"] if line.message else []
     # Last, so that words from right to left turn nothing else around.
-    facts += [_within(line.prompt, room)] if room > 0 and clean(line.prompt) else []
+    facts += [within(line.prompt, room)] if room > 0 and clean(line.prompt) else []
     return "- " + " · ".join(facts)

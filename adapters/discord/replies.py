@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -19,6 +21,12 @@ Interaction = discord.Interaction[Any]
 #: Too late, answered already (by another process, or a repeated callback), its token ended, its
 #: person has closed the answer, or its place is gone, closed to us or put away since.
 LOST = {10062, 40060, 10015, 50027, 10008, 10003, 50001, 50083}
+#: Where the connection was cut it may still arrive; another process, if it has taken this in hand,
+#: has answered by then.
+ARRIVAL_SECONDS, OTHERS_SECONDS = 5.0, 60.0
+#: Pauses before that is tried again, while Discord does not answer.
+AGAIN_SECONDS = (5.0, 30.0, 120.0)
+NOTHING_WAS_STARTED = "That did not arrive as it should, so nothing was started. Please ask again."
 
 
 async def acknowledge(interaction: Interaction) -> bool:
@@ -29,10 +37,12 @@ async def acknowledge(interaction: Interaction) -> bool:
     except discord.HTTPException as error:
         age = (discord.utils.utcnow() - interaction.created_at).total_seconds()
         log.warning("discord.ack_lost", code=error.code, age=round(age, 1))
+        await _say_nothing_was_started(interaction, after=OTHERS_SECONDS)
         return False
     except (aiohttp.ClientError, OSError) as error:
         # Perhaps it arrived: whoever starts nothing is right in both cases.
         log.warning("discord.ack_lost", cause=type(error).__name__)
+        await _say_nothing_was_started(interaction, after=ARRIVAL_SECONDS)
         return False
     except RuntimeError:
         # aiohttp's word for a session that is closed.
@@ -41,6 +51,31 @@ async def acknowledge(interaction: Interaction) -> bool:
         log.warning("discord.ack_lost", cause="stopping")
         return False
     return True
+
+
+async def _say_nothing_was_started(interaction: Interaction, *, after: float) -> None:
+    """End "thinking…" where an acknowledgement arrived, and we heard nothing of it.
+
+    Discord's library repeats a call that failed and reads then that it is answered already: by
+    itself, or by another process, which has until then to say something.
+    """
+    clock = interaction.client.clock
+    for seconds in (after, *AGAIN_SECONDS):
+        await clock.wait(asyncio.Event(), clock.now() + timedelta(seconds=seconds))
+        try:
+            if (await interaction.original_response()).flags.loading:
+                await interaction.edit_original_response(content=NOTHING_WAS_STARTED)
+        except discord.HTTPException as error:
+            if error.code in LOST:
+                return
+        except (aiohttp.ClientError, OSError) as error:
+            log.warning("discord.ack_lost", cause=type(error).__name__)
+        except RuntimeError:
+            if not interaction.client.is_closed():
+                raise
+            return
+        else:
+            return
 
 
 async def show_form(interaction: Interaction, form: ui.Modal) -> None:

@@ -118,6 +118,7 @@ class Client(discord.AutoShardedClient):
         reads_messages: bool,
         may_identify: Callable[[], Awaitable[None]],
         in_hand: InHand,
+        clock: Clock,
     ) -> None:
         intents = discord.Intents(
             guilds=True, guild_messages=True, dm_messages=True, guild_reactions=True
@@ -138,7 +139,7 @@ class Client(discord.AutoShardedClient):
         self._handler = handler
         self._places = places
         self._may_identify = may_identify
-        self.in_hand = in_hand
+        self.in_hand, self.clock = in_hand, clock
         self.forms = buttons.OpenForms()
         #: The shards that have a session now.
         self.online: set[int] = set()
@@ -308,6 +309,7 @@ class Session:
             reads_messages=self.reads_messages,
             may_identify=self._may_identify,
             in_hand=self.in_hand,
+            clock=self._clock,
         )
         self.client = client
         try:

@@ -118,6 +118,16 @@ async def test_limits_and_rules_are_shown(community: Community, boss: Person) ->
     assert "Rules here" in answer.content
 
 
+async def test_a_list_is_told_however_much_of_it_looks_like_markup(
+    community: Community, boss: Person
+) -> None:
+    for each in range(60):
+        mask = rf"\bf[\W_]*o[\W_]*x{each}[\W_]*\b"
+        answer = await told(boss, "words", kind="pattern", entry=mask)
+    assert "Patterns: " in answer.content
+    assert len(answer.content) > 1900
+
+
 async def test_a_community_is_run_from_its_server(community: Community, boss: Person) -> None:
     art = community.discord.channel(community.guild, "art")
     answer = await told(boss, "rule", name="remix", value="own", channel=art)

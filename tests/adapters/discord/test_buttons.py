@@ -402,6 +402,9 @@ async def test_a_form_that_was_sent_in_vain_is_told_to_have_ended(community: Com
     await community.ana.modal(asked)
     community.discord.faults.error("POST", "/callback$", 404, 10062)
     await community.ana.submit_modal(asked, {"Prompt": "a blue fox"})
+    await community.discord.wait_request("POST", "/callback$")
+    looked = community.discord.requests_to
+    await community.hurry(lambda: looked("GET", "/@original$"))
     await community.ana.answer(await community.ana.slash("ray usage"))
     assert community.discord.faults.left == 0
     sent = await community.ana.submit_modal(asked, {"Prompt": "a blue fox"})

@@ -474,6 +474,26 @@ async def test_an_answer_that_cannot_be_ended_spoils_nothing(
     await community.bot.check_books()
 
 
+@pytest.mark.parametrize("how", ["said to be an error", "cut off"])
+async def test_nobody_is_left_thinking_where_only_the_answer_of_discord_was_lost(
+    community: Community, how: str
+) -> None:
+    faults = community.discord.faults
+    if how == "cut off":
+        faults.drop("POST", "/callback$", when="after")
+    else:
+        faults.add("POST", "/callback$", status=502, when="after")
+    lost = await community.ana.slash("ray create", prompt="a fox")
+    await community.discord.wait_for(lambda: lost.answer)
+    if how != "cut off":
+        again = await community.discord.wait_request("POST", "/callback$", count=2)
+        assert again.code == 40060
+    await community.hurry(lambda: lost.original and not lost.original.is_loading)
+    assert lost.original is not None
+    assert "nothing was started. Please ask again" in lost.original.content
+    assert await all_jobs(community) == []
+
+
 async def test_a_lost_connection_while_answering_starts_nothing(community: Community) -> None:
     community.discord.faults.drop("POST", "/callback$", when="after")
     lost = await community.ana.slash("ray create", prompt="a fox")

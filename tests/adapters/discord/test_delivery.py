@@ -251,6 +251,16 @@ async def test_a_message_that_was_deleted_meanwhile_is_not_posted_again(
     assert harness.said == []
 
 
+async def test_an_edit_that_outlives_its_client_is_tried_again(harness: DeliveryHarness) -> None:
+    status = await harness.status()
+    harness.discord.faults.add(*EDIT, status=502)
+    edit = asyncio.create_task(harness.delivery.edit(status, n.Accepted(about=harness.about())))
+    await harness.discord.wait_request(*EDIT)
+    await harness.delivery._online.close()
+    with pytest.raises(DeliveryUnavailable):
+        await edit
+
+
 async def test_who_only_stands_by_finds_a_post_whose_nonce_is_forgotten(
     harness: DeliveryHarness,
 ) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Literal
 
 import pytest
+from aiohttp import web
 
 from bot.job import JobState
 from bot.refs import JobId
@@ -332,6 +334,31 @@ async def test_a_private_request_that_a_crash_cut_off_is_told_directly(
         ended = await community.bot.until(job_of(told), JobState.FAILED)
         assert ended.request.dedupe_key == "cut off"
         assert community.discord.said(community.general) == []
+
+
+async def test_after_minutes_without_a_gateway_a_private_clip_comes_directly(
+    community: Community, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    community.bot.simulator.faults.slow(100_000)
+    asked = await community.ana.slash("ray create", prompt="a red fox", private=True)
+    job_id = job_of(await community.ana.answer(asked))
+    await community.bot.until(job_id, JobState.GENERATING)
+    gateway = community.discord.gateway
+
+    async def away(_: web.Request) -> web.Response:
+        return web.Response(status=502)
+
+    # So long that the client is replaced, and its session closed.
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway, "serve", away)
+        gateway.drop_all()
+        later = community.bot.clock.now() + timedelta(minutes=6)
+        await community.hurry(lambda: community.bot.clock.now() > later, seconds=15)
+    await community.hurry(lambda: gateway.connected, seconds=1)
+    [generation] = community.bot.simulator.generations
+    await community.bot.simulator.finish(generation)
+    await community.hurry(lambda: community.clips(community.ana.dm), seconds=2)
+    await community.bot.delivered(job_id)
 
 
 async def test_after_a_restart_a_private_clip_comes_directly(local_discord: LocalDiscord) -> None:
