@@ -210,7 +210,8 @@ class Web:
 
     def _client(self, request: web.Request) -> str:
         """The client's address: the last one in `X-Forwarded-For` that no own proxy added."""
-        hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+        # A proxy may add a line of its own below those that a stranger wrote.
+        hops = [hop.strip() for hop in _joined(request).get("x-forwarded-for", "").split(",")]
         address = request.remote or ""
         while hops and _is_in(address, self._proxies):
             address = hops.pop() or address

@@ -1,4 +1,4 @@
-"""What strangers ask of the public door: links, callbacks and paths; and links of theirs."""
+"""What strangers ask of the public door, and who they are there; and links of theirs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from bot import media
 from bot.addresses import Guard, connect_directly, is_public_address
 from bot.errors import AddressRefused, BotError
 from bot.media import LinkSigner
 from bot.refs import MediaKey
-from bot.web import Web, WebBackend, WebSettings
+from bot.web import Web, WebBackend, WebSettings, _is_in, to_networks
 from tests.fakes import MovableClock
 from tests.fuzz import few, fuzz
 from tests.fuzz.mutations import bodies, bounded, phrases, recorded, texts, tried
@@ -149,6 +150,56 @@ async def _ask(port: int, request: bytes) -> int:
     finally:
         writer.close()
     return int(line.split()[1]) if line else 0
+
+
+# ---- who is at the door ------------------------------------------------------------------------
+
+#: Our proxies' addresses, and what the configuration calls them.
+PROXIES, TRUSTED = ("127.0.0.1", "10.9.0.7", "fd00::7"), ("127.0.0.0/8", "10.9.0.0/16", "fd00::/8")
+own_hops = st.lists(st.sampled_from(PROXIES), max_size=3)
+strangers = st.one_of(
+    st.ip_addresses().map(str),
+    st.sampled_from(("203.0.113.9", "::ffff:127.0.0.1", "127.0.0.1.", "10.9.0.7:80", "fe80::1%0")),
+).filter(lambda each: not _is_in(each, to_networks(TRUSTED)))
+hops = st.one_of(strangers, st.sampled_from(PROXIES), texts)
+#: What a stranger writes into the header: any number of lines, each with any number of hops.
+written = st.lists(st.lists(hops, max_size=3).map(", ".join), max_size=3)
+
+
+def client_of(remote: str, lines: list[str], *trusted: str) -> str:
+    web = Web(
+        WebSettings(trusted_proxies=trusted),
+        Inside().behind(),
+        clock=MovableClock(),
+        secret_key="s" * 32,
+        providers=(),
+    )
+    headers = CIMultiDict([("X-Forwarded-For", each) for each in lines])
+    request: Any = SimpleNamespace(remote=remote, headers=headers)
+    with bounded():
+        return web._client(request)
+    raise AssertionError("refused")
+
+
+@fuzz
+@given(written, strangers)
+def test_a_stranger_is_whom_the_connection_names(lines: list[str], remote: str) -> None:
+    assert client_of(remote, lines, *TRUSTED) == remote
+    assert client_of("127.0.0.1", lines) == "127.0.0.1"
+
+
+@fuzz
+@example(["198.51.100.1"], "203.0.113.9", [], "127.0.0.1", True)
+@given(written, strangers, own_hops, st.sampled_from(PROXIES), st.booleans())
+def test_whom_our_proxy_names_is_at_the_door_whatever_a_stranger_wrote(
+    lines: list[str], client: str, inner: list[str], remote: str, is_own_line: bool
+) -> None:
+    """A proxy adds to the last line, or writes one of its own below."""
+    added = ", ".join((client, *inner))
+    if lines and not is_own_line:
+        *lines, last = lines
+        added = f"{last}, {added}"
+    assert client_of(remote, [*lines, added], *TRUSTED) == client
 
 
 # ---- links of strangers ------------------------------------------------------------------------
