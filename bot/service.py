@@ -42,6 +42,8 @@ DOUBTFUL = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.CONFLICT}
 #: What a service says beforehand of an address that it is going to close (RFC 8594, RFC 9745).
 FAREWELLS = ("sunset", "deprecation")
 LONGEST_DATE = 60
+#: No clock is further off, and no time that is reckoned with it leaves the calendar.
+LONGEST_SKEW = timedelta(days=366)
 #: Maximum of GETs that may leave at once.
 BURST = 5
 #: Enough to tell accounts apart, and too little to tell anything of a key.
@@ -345,6 +347,7 @@ def _to_headers(key: SecretStr | None, header: str, scheme: str) -> dict[str, st
 
 def _read_clock_skew(response: httpx.Response, now: datetime) -> timedelta:
     try:
-        return abs(parsedate_to_datetime(response.headers.get("date", "")) - now)
+        skew = abs(parsedate_to_datetime(response.headers.get("date", "")) - now)
     except (ValueError, TypeError, OverflowError):
         return timedelta(0)
+    return min(skew, LONGEST_SKEW)
