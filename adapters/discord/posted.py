@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import discord
@@ -11,10 +12,12 @@ from adapters.discord.messages import is_told
 from adapters.discord.parse import DIRECT, channel_id, is_private
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, PostedBefore, ThreadGone
+from bot.log import get_logger
 from bot.notices import Notice, Operator
 from bot.ports import FIRST_TRY, LAST_TRY, Memo
 from bot.refs import MessageRef, ThreadRef
 
+log = get_logger(__name__)
 #: So long Discord surely knows a nonce again ("the past few minutes", its documentation says).
 NONCE_WINDOW = timedelta(seconds=90)
 #: Around the tries to post, messages are looked through for our own: so many, so far apart.
@@ -114,17 +117,29 @@ class Posted:
             )
         own_id = client.user.id if client.user else None
         until = last + self._tried_for + CLOCKS_APART
-        past = place_in(client, thread).history(after=first - CLOCKS_APART, limit=HISTORY)
         seen = 0
-        async for message in past:
-            if message.created_at > until:
-                return None
+        async for message in _past(place_in(client, thread), first - CLOCKS_APART, until):
             if message.author.id == own_id and is_told(message, notice):
                 return MessageRef(thread=thread, message=str(message.id))
             seen += 1
         if seen >= HISTORY:
             raise PostedBefore("It may have been posted, and too much was said since to look.")
         return None
+
+
+async def _past(
+    place: discord.PartialMessageable, since: datetime, until: datetime
+) -> AsyncIterator[discord.Message]:
+    """What was said there in this time, the oldest first, up to `HISTORY` messages."""
+    try:
+        async for message in place.history(after=since, limit=HISTORY):
+            if message.created_at > until:
+                return
+            yield message
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        # discord.py trips over an answer of whatever stands before Discord.
+        log.exception("discord.strange_answer")
+        raise DeliveryUnavailable("Discord does not answer as it should.") from error
 
 
 async def _may_look_back(client: discord.Client, thread: ThreadRef) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -110,6 +112,40 @@ def spoilt(draw: st.DrawFn, *seeds: Any) -> Any:
                 value = _replaced(value, path, lambda old: {"id": old})
             case _:
                 value = _replaced(value, path, lambda old: [old, old])
+    return value
+
+
+def _like(old: Any) -> st.SearchStrategy[Any]:
+    """Something else of the same type; in place of an id another one."""
+    match old:
+        case bool():
+            return st.booleans()
+        case int():
+            return st.one_of(st.integers(0, 30), st.integers(0, 2**53))
+        case str() if old.isdecimal():
+            return st.integers(0, 2**63 - 1).map(str)
+        case str():
+            return texts
+    return st.just(old)
+
+
+@st.composite
+def reworded(draw: st.DrawFn, *seeds: Any) -> Any:
+    """One of these payloads, with up to four of its parts left out, doubled, or of other words.
+
+    Their types stay: for services whose own programs make what strangers fill in.
+    """
+    value = json.loads(json.dumps(seeds[draw(st.integers(0, len(seeds) - 1))]))
+    for _ in range(draw(st.integers(0, 4))):
+        path = draw(st.sampled_from(list(_spots(value))[1:400] or [()]))
+        part = functools.reduce(operator.getitem, path, value)
+        match draw(st.sampled_from(("drop", "words", "words", "words", "twice"))):
+            case "drop" if path:
+                value = _dropped(value, path)
+            case "twice" if isinstance(part, list):
+                value = _put(value, path, [*part, *part])
+            case _:
+                value = _put(value, path, draw(_like(part)))
     return value
 
 
