@@ -11,6 +11,7 @@ from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
+from slack_sdk.errors import SlackClientError
 from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -23,6 +24,11 @@ from bot.ports import WebCall, WebHandler, WebReply
 log = get_logger(__name__)
 BAD_GATEWAY = 502
 MUTE = "Slack did not answer, so Raybot was not installed. Please try again."
+#: bolt and the SDK trip over an answer that is not Slack's, as one of a proxy.
+UNANSWERED = (
+    *(aiohttp.ClientError, OSError),
+    *(SlackClientError, AttributeError, TypeError, UnicodeDecodeError),
+)
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
 
@@ -36,9 +42,7 @@ def to_routes(
         # bolt looks at the signature, too, but only once it has read the body, whoever's it is.
         if not is_signed(call, verifier):
             return WebReply(status=401)
-        try:
-            request = to_request(call)
-        except (AttributeError, LookupError, TypeError, ValueError):
+        if (request := to_request(call)) is None:
             return WebReply(status=400)
         return to_reply(await app.async_dispatch(request))
 
@@ -47,12 +51,16 @@ def to_routes(
         flow = oauth
 
         async def install(call: WebCall) -> WebReply:
-            return to_reply(await flow.handle_installation(to_request(call)))
+            if (request := to_request(call)) is None:
+                return WebReply(status=400)
+            return to_reply(await flow.handle_installation(request))
 
         async def redirect(call: WebCall) -> WebReply:
+            if (request := to_request(call)) is None:
+                return WebReply(status=400)
             try:
-                return to_reply(await flow.handle_callback(to_request(call)))
-            except (aiohttp.ClientError, OSError) as error:
+                return to_reply(await flow.handle_callback(request))
+            except UNANSWERED as error:
                 log.warning("slack.not_installed", cause=type(error).__name__)
                 return WebReply(status=BAD_GATEWAY, body=MUTE.encode())
 
@@ -89,13 +97,16 @@ def is_signed(call: WebCall, verifier: SignatureVerifier) -> bool:
     return bool(is_possible) and verifier.is_valid(_text(call), at, signature)
 
 
-def to_request(call: WebCall) -> AsyncBoltRequest:
-    """A call at our public listener as bolt takes it."""
-    return AsyncBoltRequest(
-        body=_text(call),
-        query=dict(call.query),
-        headers=dict(call.headers),
-    )
+def to_request(call: WebCall) -> AsyncBoltRequest | None:
+    """A call at our public listener as bolt takes it; None where it does not."""
+    try:
+        return AsyncBoltRequest(
+            body=_text(call),
+            query=dict(call.query),
+            headers=dict(call.headers),
+        )
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
 
 
 def _text(call: WebCall) -> str:

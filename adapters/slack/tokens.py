@@ -137,7 +137,11 @@ class Installations(AsyncInstallationStore):
         await self.async_save_bot(installation.to_bot())
 
     async def async_save_bot(self, bot: Bot) -> None:
-        """Keep a workspace's token."""
+        """Keep a workspace's token; bolt says so where Slack does not tell whose it is."""
+        ids = (bot.bot_token, bot.team_id, bot.bot_user_id, bot.bot_id)
+        if not all(isinstance(each, str) and each for each in ids):
+            log.warning("slack.not_installed", cause="no token, or nobody's")
+            raise BoltError("Slack did not tell whose token this is.")
         kept = {
             "token": bot.bot_token,
             "workspace": bot.team_id,

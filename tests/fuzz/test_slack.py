@@ -288,8 +288,7 @@ async def test_a_signed_call_is_answered_whatever_is_in_it() -> None:
 @example(body=b'{"type": "view_submission", "response_urls": [{}, {}]}', headers={})
 @given(bodies(*PAYLOADS), st.dictionaries(texts, texts, max_size=3))
 def test_a_call_is_read_for_bolt_or_is_refused(body: bytes, headers: dict[str, str]) -> None:
-    refused = (AttributeError, LookupError, TypeError, ValueError)
-    tried(lambda: to_request(call(body, headers)), *refused)
+    tried(lambda: to_request(call(body, headers)))
 
 
 @fuzz
