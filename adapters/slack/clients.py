@@ -114,7 +114,7 @@ class Clients:
             raise refusals.to_error(refused, is_clip=is_clip) from error
         except (aiohttp.ClientError, OSError) as error:
             raise DeliveryUnavailable("Slack cannot be reached right now.") from error
-        except (SlackClientError, AttributeError) as error:
-            # The SDK trips over an answer that is no JSON object, as one of a proxy.
+        except (SlackClientError, AttributeError, UnicodeDecodeError) as error:
+            # The SDK trips over an answer that is no JSON object or no UTF-8, as one of a proxy.
             log.exception("slack.strange_answer")
             raise DeliveryUnavailable("Slack does not answer as it should.") from error

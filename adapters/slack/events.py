@@ -294,6 +294,11 @@ def read_files(files: Sequence[Mapping[str, Any]], *, is_of_bot: bool = False) -
     return tuple(each for each in found if each is not None)
 
 
+def files_in(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a message says of its files."""
+    return [each for each in _list(message.get("files")) if isinstance(each, Mapping)]
+
+
 def _read_file(told: object, *, is_of_bot: bool) -> File | None:
     if not isinstance(told, Mapping) or not told.get("id"):
         return None

@@ -73,9 +73,7 @@ class Images:
         for pause in PAUSES:
             told = await self._ask(workspace, file_id)
             _refuse_hidden(told)
-            url = told.get("url_private_download") or told.get("url_private")
-            if url and told.get("mimetype"):
-                self._refuse_foreign_host(url)
+            if url := self._safe_url(told):
                 token = (await self._clients.account(workspace)).token
                 async with self._clients.downloads.get(
                     url, headers={"Authorization": f"Bearer {token}"}, allow_redirects=False
@@ -92,11 +90,17 @@ class Images:
         """What Slack says of the file now; of another organisation's, it says all here only."""
         async with self._clients.translated(workspace):
             client = await self._clients.read(workspace)
-            told: Mapping[str, Any] = (await client.files_info(file=file_id)).get("file") or {}
-        return told
+            told = (await client.files_info(file=file_id)).get("file")
+        return told if isinstance(told, Mapping) else {}
 
-    def _refuse_foreign_host(self, url: str) -> None:
-        """Raise `FrameRejected` where our token would be shown to others than Slack."""
+    def _safe_url(self, told: Mapping[str, Any]) -> str:
+        """Where its bytes are, empty while Slack does not say.
+
+        Raises `FrameRejected` where our token would be shown to others than Slack.
+        """
+        url = str(told.get("url_private_download") or told.get("url_private") or "")
+        if not url or not told.get("mimetype"):
+            return ""
         try:
             parts = urlsplit(url)
         except ValueError as error:
@@ -106,6 +110,7 @@ class Images:
         if place not in self._hosts or not is_safe:
             log.warning("slack.foreign_file_host", host=host)
             raise FrameRejected(EXTERNAL)
+        return url
 
 
 @asynccontextmanager
@@ -126,7 +131,7 @@ def _refuse_hidden(told: Mapping[str, Any]) -> None:
         mode = "external"
     if sentence := _MODES.get(mode):
         raise FrameRejected(sentence)
-    if mode == "file_access" or told.get("file_access") in {"access_denied", "check_file_info"}:
+    if mode == "file_access" or told.get("file_access") in ("access_denied", "check_file_info"):
         raise FrameRejected(FOREIGN)
 
 

@@ -10,7 +10,8 @@ from adapters.command_text import Draft
 from adapters.slack import addresses, buttons, parse
 from adapters.slack.addresses import Account
 from adapters.slack.clients import Clients
-from adapters.slack.events import File, SlackEvent, action_ids, read_files
+from adapters.slack.events import File, SlackEvent, action_ids, files_in, read_files
+from adapters.slack.posted import read_page
 from bot.errors import DeliveryError, InvalidRequest
 from bot.log import get_logger
 from bot.refs import JobId, MessageRef
@@ -72,7 +73,7 @@ class Mentions:
         for message in (*own, *parent, *reversed(before)):
             if (clip := clip_in(message, account)) is not None:
                 return clip, None
-            files = read_files(message.get("files") or (), is_of_bot=bool(message.get("bot_id")))
+            files = read_files(files_in(message), is_of_bot=bool(message.get("bot_id")))
             if message in own and (found := await self._own_frames(files, account, draft)):
                 return found
             told = [await self._told(each, account) for each in files]
@@ -133,8 +134,8 @@ class Mentions:
                     limit=PAGE,
                     cursor=cursor or None,
                 )
-                found += [each for each in got["messages"] if each not in found]
-                cursor = (got.get("response_metadata") or {}).get("next_cursor") or ""
+                page, cursor = read_page(got.data)
+                found += [each for each in page if each not in found]
                 if not cursor:
                     break
         return found
@@ -144,7 +145,7 @@ def clip_in(message: Message, account: Account) -> ClipFrame | None:
     """Our own clip that a message shows, by its buttons or its file's name."""
     if not _is_ours(message, account):
         return None
-    names = [str(each.get("name", "")) for each in message.get("files") or ()]
+    names = [str(each.get("name", "")) for each in files_in(message)]
     named = [JobId(found[1]) for each in names if (found := _CLIP.match(each))]
     job_id = buttons.clip_of(action_ids(message)) or (*named, None)[0]
     return ClipFrame(job_id=job_id) if job_id is not None else None

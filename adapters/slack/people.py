@@ -96,7 +96,7 @@ def to_person(told: object, account: Account) -> Person:
 
     Raises `DeliveryUnavailable` where that is nobody.
     """
-    if not isinstance(told, Mapping) or not isinstance(told.get("id"), str):
+    if not isinstance(told, Mapping) or not isinstance(told.get("id"), str) or not told["id"]:
         raise DeliveryUnavailable("Slack does not answer as it should.")
     profile = _part(told, "profile")
     names = (profile.get("display_name"), profile.get("real_name"), told.get("name"))

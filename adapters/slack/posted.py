@@ -9,6 +9,7 @@ from typing import Any
 from adapters.slack import addresses, refusals
 from adapters.slack.addresses import Account
 from adapters.slack.clients import Clients
+from adapters.slack.events import files_in
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, PostedBefore, ThreadGone
 from bot.ports import FIRST_TRY, LAST_TRY, Memo
@@ -126,13 +127,29 @@ class Posted:
                 got = await client.conversations_replies(ts=parent, **asked)
             else:
                 got = await client.conversations_history(**asked)
-        told = got.get("response_metadata") or {}
-        return got.get("messages") or (), told.get("next_cursor") or ""
+        return read_page(got.data)
+
+
+def read_page(told: object) -> tuple[list[Mapping[str, Any]], str]:
+    """The messages of a page of the past, and where the next one begins, empty: nowhere.
+
+    Raises `DeliveryUnavailable` for anything else: what is not seen would be posted twice.
+    """
+    page = told if isinstance(told, Mapping) else {}
+    listed, after = page.get("messages") or [], page.get("response_metadata") or {}
+    cursor = (after.get("next_cursor") or "") if isinstance(after, Mapping) else None
+    if not isinstance(listed, list) or not isinstance(cursor, str) or not _are_messages(listed):
+        raise DeliveryUnavailable("Slack does not answer as it should.", retry_after=MORE_SECONDS)
+    return listed, cursor
+
+
+def _are_messages(listed: list[Any]) -> bool:
+    return all(isinstance(each, Mapping) and isinstance(each.get("ts"), str) for each in listed)
 
 
 def _clip_in(message: Mapping[str, Any], job_id: str) -> str:
     """The id of a job's clip in a message; empty where it is not there."""
-    for each in message.get("files") or ():
+    for each in files_in(message):
         if job_id and job_id in str(each.get("name")):
             return str(each.get("id"))
     return ""
@@ -146,6 +163,8 @@ def is_ours(
         return False
     if not key:
         return bool(_clip_in(message, job_id))
-    carried = message.get("metadata") or {}
-    payload = carried.get("event_payload") or {}
+    carried = message.get("metadata")
+    payload = carried.get("event_payload") if isinstance(carried, Mapping) else None
+    if not isinstance(carried, Mapping) or not isinstance(payload, Mapping):
+        return False
     return carried.get("event_type") == EVENT_TYPE and payload.get("key") == key

@@ -164,14 +164,22 @@ async def meet(line: Line) -> Met:
     with _told(line.host, "bot_token"):
         account = Account(
             token=line.client.token or "",
-            workspace=str(answer["team_id"]),
-            bot_user=str(answer["user_id"]),
-            bot_id=str(answer["bot_id"]),
+            workspace=_said(answer, "team_id"),
+            bot_user=_said(answer, "user_id"),
+            bot_id=_said(answer, "bot_id"),
             name=clean(str(answer.get("team", "")), limit=NAME_CHARS),
             enterprise=str(answer.get("enterprise_id") or ""),
             scopes=_scopes(answer),
         )
-        return Met(account=account, called=clean(str(answer["user"]), limit=NAME_CHARS))
+        return Met(account=account, called=clean(_said(answer, "user"), limit=NAME_CHARS))
+
+
+def _said(answer: AsyncSlackResponse, name: str) -> str:
+    """What it says there; raises `KeyError` where it says nothing."""
+    value = answer.get(name)
+    if not isinstance(value, str) or not value:
+        raise KeyError(name)
+    return value
 
 
 def refuse_other_app(app_token: str, app: str) -> None:

@@ -219,16 +219,16 @@ class Uploads:
         try:
             async with self._clients.translated(thread.workspace):
                 client = await self._clients.read(thread.workspace)
-                told = (await client.files_info(file=file_id)).get("file") or {}
+                told = (await client.files_info(file=file_id)).get("file")
         except ThreadGone as error:
             code = refusals.code_of(error)
             if code == "file_not_found":
                 # It is said for a moment of a file that was just taken, too.
                 return None
             raise PostedBefore(_GONE if code == "file_deleted" else _DOUBT) from error
-        if told.get("mode") == "tombstone":
+        if isinstance(told, Mapping) and told.get("mode") == "tombstone":
             raise PostedBefore(_GONE)
-        return to_share(told, thread)
+        return to_share(told or {}, thread)
 
     # ---- another try ---------------------------------------------------------------------
 
@@ -292,7 +292,19 @@ def parent_for(thread: ThreadRef, notice: WithFile) -> str:
 
 
 def to_share(told: Mapping[str, Any], thread: ThreadRef) -> MessageRef | None:
-    """The message that shows a file, in this place or another; None while there is none."""
+    """The message that shows a file, in this place or another; None while there is none.
+
+    Raises `DeliveryUnavailable` where Slack says it otherwise than it documents it.
+    """
+    try:
+        return _to_share(told, thread)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise DeliveryUnavailable(
+            "Slack does not answer as it should.", retry_after=LOOK_AGAIN_SECONDS
+        ) from error
+
+
+def _to_share(told: Mapping[str, Any], thread: ThreadRef) -> MessageRef | None:
     kinds = (told.get("shares") or {}).values()
     places = {channel: seen[0] for kind in kinds for channel, seen in kind.items() if seen}
     here = addresses.channel_of(thread)
