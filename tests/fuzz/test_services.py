@@ -1,25 +1,32 @@
-"""What a video service says beside its answers: its time, its farewell, how often it is asked."""
+"""What a video service answers, asked by its provider; and its time, its farewell, its pace."""
 
 from __future__ import annotations
 
+import importlib
 from datetime import timedelta
 
 import httpx
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.dialects import predictions
+from bot.errors import BotError
 from bot.http import read_retry_after
+from bot.ports import Absent, CannotTell, Found, Generation
 from bot.providers import luma
 from bot.providers.luma_agents import read_reset
 from bot.service import LONGEST_DATE, LONGEST_SKEW
 from tests.bot.test_service import to_service
 from tests.fakes import MovableClock
 from tests.fuzz import fuzz
-from tests.fuzz.mutations import bounded, phrases, recorded
-from tests.fuzz.test_answers import SENT
+from tests.fuzz.answering import answering, answers, outcome, says
+from tests.fuzz.mutations import RECORDED, bounded, phrases, recorded
+from tests.fuzz.test_answers import ANY, PROVIDERS, SENT
 
 ROWS = (recorded("luma/completed.json")[0], recorded("replicate/succeeded.json")[0])
+#: One that asks for a pause is given it, by the clock.
+STATUSES = (200, 200, 200, 404, 422)
 #: Longer than any provider looks back from a submission.
 FAR = timedelta(days=40)
 dates = st.one_of(
@@ -73,3 +80,29 @@ async def test_what_a_service_says_of_its_time_can_be_counted_with() -> None:
                 assert (read_reset(reply.headers) or 0) >= 0
     finally:
         await service.aclose()
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_whatever_a_service_answers_is_an_outcome(name: str) -> None:
+    module = importlib.import_module(f"bot.providers.{name}")
+    face = importlib.import_module(f"bot.simulator.faces.{name}").FACE
+    seeds = recorded(f"{name if (RECORDED / name).is_dir() else 'luma'}/*.json")
+    async with answering() as (api, address):
+        table = {"api_key": "k" * 20, "gets_per_second": 1000, **face.table, "base_url": address}
+        provider = module.create(
+            module.Settings.model_validate(table), clock=MovableClock(), name=name, is_test=False
+        )
+        try:
+            for number, body in enumerate(answers(*seeds)):
+                says(api, body, status=STATUSES[number % len(STATUSES)])
+                begun = await outcome(provider.submit(SENT))
+                assert isinstance(begun, Generation | BotError)
+                found = await outcome(provider.find(SENT, ()))
+                assert isinstance(found, Found | Absent | CannotTell | BotError)
+                checked = await outcome(provider.check([ANY]))
+                assert isinstance(checked, dict | BotError)
+                for free in (provider.cancel, provider.forget):
+                    assert isinstance(await outcome(free(ANY)), bool | BotError)
+                assert isinstance(await outcome(provider.balance()), int | None | BotError)
+        finally:
+            await provider.aclose()
