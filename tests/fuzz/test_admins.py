@@ -12,12 +12,13 @@ from adapters.slack import render as slack_render
 from adapters.slack.admin import Admin, read_admin
 from adapters.slack.delivery import Delivery
 from adapters.slack.parse import Person
+from adapters.slack.render import MAX_CHARS
 from bot.errors import BotError
 from bot.notices import RulesFirst
 from bot.policy import RULES_CHARS, check_policy
 from bot.request import Requester
 from bot.simulator import Faults, Simulator
-from tests.adapters.slack.block_rules import check_drawn
+from tests.adapters.slack.block_rules import check_blocks, check_drawn, mrkdwns
 from tests.conftest import MANUAL, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.fuzz import fuzz
@@ -46,6 +47,7 @@ async def test_what_an_admin_types_is_carried_out_or_refused(tmp_path: Path) -> 
     said: list[str] = []
 
     @fuzz
+    @example("limit")
     @example("rule rules " + "<!channel> *x* `y` " * 60)
     @example("rule rules <#C1|foxes> \u202e\x00\ud800 be kind")
     @given(typed)
@@ -62,7 +64,11 @@ async def test_what_an_admin_types_is_carried_out_or_refused(tmp_path: Path) -> 
                 with bounded():
                     read_admin(f"admin {text}")
                 with bounded():
-                    check_drawn(await admin.answer(text, ANA, person, key=str(number)))
+                    drawn = await admin.answer(text, ANA, person, key=str(number))
+                    assert 0 < len(drawn.text) <= MAX_CHARS
+                    check_blocks(drawn.blocks)
+                    # Whatever is quoted calls nobody.
+                    assert not any("<!" in each for each in (drawn.text, *mrkdwns(drawn.blocks)))
                 for channel in ("", "C1"):
                     held = await bot.studio.admin.set_policy(
                         ANA.tenant, {}, actor=ANA, channel=channel

@@ -114,7 +114,7 @@ MESSAGE = {
 }
 BUTTONS = tuple(f"ray:{act}:{JOB}" for act in ("delete", "remix", "retry", "report"))
 LIST = f"ray-list:{JOB}"
-POSTED = {
+POSTED: dict[str, Any] = {
     **MESSAGE,
     "author": BOT_USER,
     "content": f"Ana's clip · `{JOB}`",
