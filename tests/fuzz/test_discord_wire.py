@@ -333,6 +333,7 @@ async def ear() -> AsyncIterator[Ear]:
         reads_messages=True,
         may_identify=lambda: asyncio.sleep(0),
         in_hand=hand,
+        clock=clock,
     )
     await client._async_setup_hook()
     client.add_dynamic_items(ActionButton, ActionList)

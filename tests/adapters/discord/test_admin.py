@@ -123,7 +123,8 @@ async def test_a_list_is_told_however_much_of_it_looks_like_markup(
 ) -> None:
     for each in range(60):
         mask = rf"\bf[\W_]*o[\W_]*x{each}[\W_]*\b"
-        answer = await told(boss, "words", kind="pattern", entry=mask)
+        await told(boss, "words", kind="pattern", entry=mask)
+    answer = await told(boss, "words", kind="word", entry="clown")
     assert "Patterns: " in answer.content
     assert len(answer.content) > 1900
 
