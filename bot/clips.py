@@ -218,7 +218,7 @@ class Clips:
                     async with asyncio.timeout(FETCH_SECONDS):
                         return await self._download_once(url, path)
         except _EndedEarly as error:
-            raise ClipBroken("The clip's download ends too early.") from error
+            raise ClipUnavailable("The clip's download ends too early.") from error
         except (httpx.TransportError, TimeoutError) as error:
             raise ClipUnavailable("The clip's host cannot be reached right now.") from error
         except _TryAgain as error:

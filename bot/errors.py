@@ -11,7 +11,7 @@ BotError
 ├─ ProviderError
 │  ├─ ProviderUnavailable   ├─ ProviderRejected   ├─ SubmissionUncertain
 │  └─ ProviderClosed ── ProviderAuthError, ProviderOutOfCredits, ProviderRetired
-├─ ClipError ── ClipUnavailable, ClipBroken
+├─ ClipError ── ClipUnavailable (ClipHeavy), ClipBroken
 ├─ DeliveryError ── DeliveryUnavailable (EditsPaused, NotRemoved), ThreadGone (PostedBefore),
 │                   PostStays, ClipTooLarge
 └─ StoreError ── SchemaTooNew, StoreBusy (NoRoom), CommitUnknown, Stale
@@ -238,6 +238,10 @@ class ClipError(BotError):
 
 class ClipUnavailable(ClipError):
     """The finished clip cannot be downloaded right now."""
+
+
+class ClipHeavy(ClipUnavailable):
+    """This machine lacks time or memory for the finished clip, now or always."""
 
 
 class ClipBroken(ClipError):

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bot.errors import ClipBroken, ClipTooLarge, ClipUnavailable, FrameRejected
+from bot.errors import ClipBroken, ClipHeavy, ClipTooLarge, ClipUnavailable, FrameRejected
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +205,9 @@ class Codec:
                 raise ClipUnavailable(_NO_DISK) from error
             if str(error) == "server":
                 raise ClipUnavailable("The clip cannot be checked right now.") from error
-            raise ClipBroken("The clip takes too much time or memory to read.") from error
+            if str(error) == "crash":
+                raise ClipBroken("The clip cannot be read.") from error
+            raise ClipHeavy("The clip takes too much time or memory to read here.") from error
 
     async def _ask(self, call: str, bounds: Bounds, **arguments: Any) -> dict[str, Any]:
         texts = {
