@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain, repeat
-from typing import Literal
+from typing import Literal, TypeVar
 
 from bot.errors import (
     InvalidRequest,
@@ -24,12 +24,10 @@ from bot.errors import (
 )
 from bot.job import TRIES_BEFORE_TELLING, Failure, Job, JobState
 from bot.log import get_logger, name_job
-from bot.ports import (
-    FrameHandle,
-    Provider,
-    Submission,
-)
+from bot.ports import FrameHandle, Generation, Provider, Submission
+from bot.refs import JobId
 from bot.request import ClipFrame, ClipWork, as_sent, frames_of
+from bot.routing.claims import claim
 from bot.routing.failover import may_leave
 from bot.send_guard import send_only_while
 from bot.steps.step import StepContext
@@ -44,6 +42,10 @@ PATIENT_TRIES, LONGEST_PAUSE = 5, 300.0
 #: Before an answer is written again, in seconds; nobody else may touch the job meanwhile.
 PAUSES = (0.5, 1.0, 2.0, 5.0)
 WAIT_FOR_OPERATOR = timedelta(hours=24)
+#: How often a service that takes others refuses one before that is given up.
+OWN_REFUSALS = 3
+OTHERS_ARE_TAKEN = "Others are taken, so this one was given up; nothing was charged."
+T = TypeVar("T")
 
 
 class Submitter:
@@ -103,8 +105,13 @@ class Submitter:
             failure = Failure(code=error.code, sentence=error.sentence)
             await self._end_attempt(job, submission, failure)
         except ProviderError as error:
-            self._context.hooks.trouble(provider.name, error)
-            await self._not_taken(job, submission, error)
+            if not (is_own := self._is_its_own(job, error)):
+                self._context.hooks.trouble(provider.name, error)
+            if is_own and submission.attempt >= OWN_REFUSALS:
+                failure = Failure(code="refused", sentence=f"{error.sentence} {OTHERS_ARE_TAKEN}")
+                await self._end_attempt(job, submission, failure)
+                return
+            await self._not_taken(job, submission, error, is_own=is_own)
         else:
             self._context.hooks.taken(provider.name)
             now = self._context.clock.now()
@@ -113,11 +120,45 @@ class Submitter:
             # The log knows it also where its row has to wait, or this process is cut off first.
             name_job(job.id, generation.id)
             log.info("job.taken", provider=provider.name)
-            taken = await self._keep(
-                job,
-                lambda tx, current: attempts.take(tx, current, generation, "taken", now),
-            )
-            self._context.hooks.watch(taken)
+            try:
+                taken = await self._keep(
+                    job, lambda tx, current: attempts.take(tx, current, generation, "taken", now)
+                )
+            except Stale:
+                # The database was away so long that another process has given this attempt up.
+                await self._take_late(submission, generation)
+            else:
+                self._context.hooks.watch(taken)
+
+    def _is_its_own(self, job: Job, error: ProviderError) -> bool:
+        """Whether others were taken since it was refused for its operator's sake the last time.
+
+        A model that is gone, or a price beyond what is left, is no reason to send nothing else.
+        """
+        since = job.provider_failure.since if job.provider_failure else None
+        took = self._took_at.get(error.provider)
+        if since is None or took is None:
+            return False
+        return isinstance(error, ProviderClosed) and since < took
+
+    async def _take_late(self, submission: Submission, generation: Generation) -> None:
+        """Give what was paid to its job, if it can have it still; the operator hears of others."""
+        now = self._context.clock.now()
+
+        def write(tx: Tx) -> Job | None:
+            job = claim(tx, submission.token_hash, generation.id, now)
+            if job is not None and generation.state == "completed":
+                job = attempts.complete(tx, job, generation.clip_url, now)
+                self._context.dispatcher.go_on(tx, job.id, job.next_at)
+            if job is not None:
+                tx.after_commit(lambda: self._context.hooks.announce(submission.job_id))
+            return job
+
+        job = await self._until_kept(
+            submission.job_id, lambda: self._context.database.write(write)
+        )
+        if job is not None and job.state is JobState.GENERATING:
+            self._context.hooks.watch(job)
 
     async def _is_worth_a_fresh_link(
         self, job: Job, provider: Provider, submission: Submission
@@ -218,19 +259,26 @@ class Submitter:
         return FrameHandle(generation_id=made.generation_id, url=url, content_type="video/mp4")
 
     async def _not_taken(
-        self, job: Job, submission: Submission, error: ProviderError | None
+        self,
+        job: Job,
+        submission: Submission,
+        error: ProviderError | None,
+        *,
+        is_own: bool = False,
     ) -> None:
         """Put a job that the provider certainly did not take back in line."""
         failure = None
         if isinstance(error, ProviderClosed):
-            since = self._note_closed(job, error.provider)
+            before = job.provider_failure.since if job.provider_failure else None
+            since = before if is_own else self._note_closed(job, error.provider)
             failure = Failure(code="operator", sentence=error.sentence, since=since)
         assert job.plan is not None
         failover = self._context.hooks.failover
         plan = job.plan
         route = failover.next(plan) if may_leave(error) else None
         offer = failover.offer(plan) if may_leave(error) else None
-        pause = min(2.0 ** max(0, min(submission.attempt - PATIENT_TRIES, 9)), LONGEST_PAUSE)
+        growing = min(2.0 ** max(0, min(submission.attempt - PATIENT_TRIES, 9)), LONGEST_PAUSE)
+        pause = LONGEST_PAUSE if is_own else growing
         delay = timedelta(seconds=error.retry_after or pause if error else 0.0)
         now = self._context.clock.now()
 
@@ -273,15 +321,19 @@ class Submitter:
         await self._keep(job, write)
 
     async def _keep(self, job: Job, write: Callable[[Tx, Job], Job]) -> Job:
-        """Write what the provider answered as soon as the database takes it: it answers once."""
+        """Write what the provider answered, if the job still stands where it was sent from."""
+        return await self._until_kept(job.id, lambda: self._context.result(job, write))
+
+    async def _until_kept(self, job_id: JobId, write: Callable[[], Awaitable[T]]) -> T:
+        """As soon as the database takes it: a provider answers once."""
         clock, pauses = self._context.clock, chain(PAUSES, repeat(PAUSES[-1]))
         while True:
             try:
-                return await self._context.result(job, write)
+                return await write()
             except Stale:
                 raise
             except StoreError as error:
-                log.error("job.answer_waits", job=job.id, cause=error.sentence)  # noqa: TRY400
+                log.error("job.answer_waits", job=job_id, cause=error.sentence)  # noqa: TRY400
                 await clock.wait(asyncio.Event(), clock.now() + timedelta(seconds=next(pauses)))
 
     def _take_back(self, tx: Tx, job: Job) -> Job:
@@ -311,7 +363,7 @@ def _note_refusal(
     job_id = submission.job_id
     if isinstance(error, ProviderClosed):
         settings.note_operator(tx, _key_of(error, now), error.sentence, now, job_id)
-    elif submission.attempt == TRIES_BEFORE_TELLING:
+    elif submission.attempt >= TRIES_BEFORE_TELLING:
         sentence = f"{job_id} cannot be submitted; Raybot keeps trying, see its log."
         settings.note_operator(tx, f"stuck:{job_id}:submit", sentence, now, job_id)
 

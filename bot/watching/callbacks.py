@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 from bot.clock import Clock
 from bot.errors import StoreError
-from bot.job import Job, JobState
+from bot.job import Job
 from bot.log import get_logger
 from bot.ports import Generation, GenerationState
 from bot.refs import GenerationId, JobId
-from bot.routing.failover import go_back
-from bot.store import attempts, jobs, settings
+from bot.routing.claims import claim
+from bot.store import attempts
 from bot.store.attempts import Attempt
 from bot.store.database import Database
 from bot.store.transaction import Tx
@@ -27,7 +27,6 @@ LONGEST_PAUSE, TRIES = 600.0, 500
 ID_CHARS = 120
 #: What a provider says of a generation that did not end yet.
 UNDER_WAY: tuple[GenerationState, ...] = ("queued", "running")
-IN_DOUBT = (JobState.SUBMITTING, JobState.UNCERTAIN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,32 +153,10 @@ class Callbacks:
         return job
 
     def _adopt_or_report(self, tx: Tx, secret_hash: str, seen: Generation) -> Job | None:
-        now = self._clock.now()
-        attempt = attempts.by_token_hash(tx.conn, secret_hash)
-        if attempt is None or attempt.generation_id == seen.id:
-            return None
-        sent = attempt.submission
-        job = jobs.get(tx.conn, sent.job_id)
-        is_now = job.state in IN_DOUBT and job.attempt == sent.attempt
-        # One taken for absent may turn up after all, while its job waits to be sent again.
-        if (is_now or job.state is JobState.ACCEPTED) and (
-            back := go_back(tx, job, attempt.provider)
-        ):
-            job = back
-            adopted = attempts.adopt(tx, job, seen.id, "adopted", now, attempt=sent.attempt)
-            tx.after_commit(lambda: self._announce(job.id))
-            return adopted
-        attempts.finish(tx, job.id, sent.attempt, "orphan", seen.id)
-        tx.after_commit(lambda: log.warning("callback.orphan", job=job.id, generation=seen.id))
-        settings.note_operator(
-            tx,
-            f"orphan:{seen.id}",
-            f"The video service also ran generation {seen.id} for {job.id}, an attempt that was "
-            "given up. It was probably paid and was not delivered.",
-            now,
-            job.id,
-        )
-        return None
+        adopted = claim(tx, secret_hash, seen.id, self._clock.now())
+        if adopted is not None:
+            tx.after_commit(lambda: self._announce(adopted.id))
+        return adopted
 
 
 def token_hash(token: str) -> str:

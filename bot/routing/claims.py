@@ -1,0 +1,43 @@
+"""A generation that turns up after its job went on without it: still the job's, or nobody's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bot.job import Job, JobState
+from bot.log import get_logger
+from bot.refs import GenerationId
+from bot.routing.failover import go_back
+from bot.store import attempts, jobs, settings
+from bot.store.transaction import Tx
+
+log = get_logger(__name__)
+#: States in which nobody knows whether the last attempt was taken.
+IN_DOUBT = frozenset({JobState.SUBMITTING, JobState.UNCERTAIN})
+
+
+def claim(tx: Tx, secret_hash: str, generation_id: GenerationId, now: datetime) -> Job | None:
+    """Give it to the job whose attempt had this secret; None where that has it, or cannot.
+
+    What no job can have any more is noted for the operator as paid and not delivered.
+    """
+    attempt = attempts.by_token_hash(tx.conn, secret_hash)
+    if attempt is None or attempt.generation_id == generation_id:
+        return None
+    sent = attempt.submission
+    job = jobs.get(tx.conn, sent.job_id)
+    is_now = job.state in IN_DOUBT and job.attempt == sent.attempt
+    # One taken for absent may turn up after all, while its job waits to be sent again.
+    if (is_now or job.state is JobState.ACCEPTED) and (back := go_back(tx, job, attempt.provider)):
+        return attempts.adopt(tx, back, generation_id, "adopted", now, attempt=sent.attempt)
+    attempts.finish(tx, job.id, sent.attempt, "orphan", generation_id)
+    tx.after_commit(lambda: log.warning("callback.orphan", job=job.id, generation=generation_id))
+    settings.note_operator(
+        tx,
+        f"orphan:{generation_id}",
+        f"The video service also ran generation {generation_id} for {job.id}, an attempt that was "
+        "given up. It was probably paid and was not delivered.",
+        now,
+        job.id,
+    )
+    return None
