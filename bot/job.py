@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Literal
 
 from bot.errors import Filtered
@@ -47,8 +49,9 @@ AT_PROVIDER = frozenset({JobState.SUBMITTING, JobState.UNCERTAIN, JobState.GENER
 
 #: How many tries in vain, the last ones ten minutes apart, are the operator's matter.
 TRIES_BEFORE_TELLING = 12
-#: The same of a finished file, a minute apart; from then on the operator may give it up.
-FETCHES_BEFORE_TELLING = 38
+#: The same, a minute apart, of a lost answer that is looked for, and of a finished file; from then
+#: on the operator may give it up.
+STUCK_AFTER = MappingProxyType({JobState.SUBMITTING: 75, JobState.FETCHING: 38})
 
 #: The `Failure.code` of a job whose clip was removed.
 DELETED = "deleted"
@@ -239,5 +242,5 @@ class Job:
 
 
 def is_stuck(job: Job) -> bool:
-    """Whether a finished clip could not be had for so long that its operator was told."""
-    return job.state is JobState.FETCHING and job.tries >= FETCHES_BEFORE_TELLING
+    """Whether a lost answer or a finished clip was looked for until the operator was told."""
+    return job.tries >= STUCK_AFTER.get(job.state, math.inf)

@@ -155,12 +155,16 @@ class Operations:
     async def _find_lost(self, job_id: JobId) -> GenerationId | None:
         """The generation of this job that its provider has not known for long, nor knows now.
 
+        Or one of which it says for hours that it is under way.
+
         Raises `InvalidRequest` where it may still become a clip: it is paid.
         """
         job = await self._database.read(lambda conn: jobs.get(conn, job_id))
         generation_id = job.generation_id
         if job.state is not JobState.GENERATING or job.provider_failure or not generation_id:
             return None
+        if (job_id, generation_id) in await self._database.read(reports.endless):
+            return generation_id
         assert job.plan is not None
         name = job.plan.provider
         provider = self._providers.get(name)
@@ -316,7 +320,7 @@ async def _thread_of(contact: Contact, adapter: Adapter) -> ThreadRef | None:
 
 def _check_open_question(job: Job, how: ResolveHow, gone: GenerationId | None) -> None:
     """Whether a person may end this job now, decided where nothing else can change it."""
-    if job.state is JobState.UNCERTAIN:
+    if job.state is JobState.UNCERTAIN or (job.state is JobState.SUBMITTING and is_stuck(job)):
         return
     if job.state is JobState.REVIEWING:
         decide = f"`raybot review {job.id} post`, or `… reject`"

@@ -259,6 +259,8 @@ class ProviderWatcher:
             await self._look_alone(generation_id, calls[generation_id])
         self._notice_slow(due)
         await self._notice_missing(due - seen.keys(), now)
+        looked = due & seen.keys() & self._running.keys()
+        await self._account.endless({each: self._running[each] for each in looked}, now)
 
     async def _look_alone(self, generation_id: GenerationId, hint: Hint) -> None:
         """Nobody else looks at this one, so it may not miss its turn."""
@@ -348,10 +350,8 @@ class ProviderWatcher:
 
     def _notice_slow(self, ids: Collection[GenerationId]) -> None:
         now = self._clock.boottime()
-        for generation_id in ids:
-            running = self._running.get(generation_id)
-            if running is None or generation_id in self._slow:
-                continue
+        for generation_id in (self._running.keys() - self._slow).intersection(ids):
+            running = self._running[generation_id]
             if self._durations.is_slow(running.key, timedelta(seconds=now - running.since)):
                 self._slow.add(generation_id)
                 self._announce(running.job_id)

@@ -42,7 +42,7 @@ Grouping = Literal["person", "tenant", "model", "day"]
 Columns = tuple[Column[Any], ...]
 _state, _tenant = beside(jobs.c.state), beside(jobs.c.tenant)
 #: The operator's notice of a generation that its provider does not know, as the watcher keys it.
-MISSING = "missing:"
+MISSING, ENDLESS = "missing:", "endless:"
 
 
 @dataclass
@@ -272,9 +272,18 @@ def total(rows: Sequence[UsageRow]) -> UsageRow:
 
 def lost(conn: Connection) -> list[tuple[JobId, GenerationId]]:
     """Jobs whose generation was missing at its provider for so long that the operator was told."""
+    return _told_of(conn, MISSING)
+
+
+def endless(conn: Connection) -> list[tuple[JobId, GenerationId]]:
+    """Jobs whose generation ran for so long that the operator was told."""
+    return _told_of(conn, ENDLESS)
+
+
+def _told_of(conn: Connection, what: str) -> list[tuple[JobId, GenerationId]]:
     rows = conn.execute(
         select(jobs.c.id, jobs.c.generation_id)
-        .join(operator_notices, operator_notices.c.key == literal(MISSING) + jobs.c.generation_id)
+        .join(operator_notices, operator_notices.c.key == literal(what) + jobs.c.generation_id)
         .where(_state == JobState.GENERATING)
         .order_by(jobs.c.created_at)
     )

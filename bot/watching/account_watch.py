@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 
 from bot.clock import Clock
+from bot.durations import Running
 from bot.errors import ProviderError, StoreError
 from bot.log import get_logger
 from bot.ports import Provider
 from bot.refs import GenerationId, JobId, Micros, money
-from bot.store import settings
+from bot.store import reports, settings
 from bot.store.database import Database
 
 BALANCE_EVERY = timedelta(minutes=10)
+ENDLESS_SECONDS = 6 * 3600
 log = get_logger(__name__)
 
 
@@ -24,6 +27,8 @@ class AccountWatch:
         self._provider = provider
         self._database = database
         self._clock = clock
+        #: What was told already of generations that do not end.
+        self._endless: set[GenerationId] = set()
 
     async def run(self) -> None:
         """Look after the balance and the announced end of the service until cancelled."""
@@ -47,6 +52,21 @@ class AccountWatch:
             "Raybot keeps looking; please look there, too.",
             job_id,
         )
+
+    async def endless(self, seen: Mapping[GenerationId, Running], now: float) -> None:
+        """Tell of what is still under way after so long that nobody expects its end any more."""
+        for generation_id, running in seen.items():
+            if now - running.since < ENDLESS_SECONDS or generation_id in self._endless:
+                continue
+            self._endless.add(generation_id)
+            job_id, hours = running.job_id, ENDLESS_SECONDS // 3600
+            await self._note(
+                f"{reports.ENDLESS}{generation_id}",
+                f"{self._provider.name} has been at generation {generation_id} of {job_id} for "
+                f"more than {hours} hours. Raybot keeps looking; please look there, too. "
+                f"`raybot resolve {job_id} charge`, or `… release`, gives it up.",
+                job_id,
+            )
 
     async def unread(self) -> None:
         """It answered what nobody foresaw; told once a day."""
