@@ -9,6 +9,8 @@ from bot.consent import UNANSWERED
 from bot.errors import (
     BotError,
     ClipBroken,
+    ClipError,
+    ClipHeavy,
     ClipTooLarge,
     DeliveryUnavailable,
     ProviderUnavailable,
@@ -17,7 +19,7 @@ from bot.errors import (
     StoreError,
     ThreadGone,
 )
-from bot.job import FETCHES_BEFORE_TELLING, TERMINAL, TRIES_BEFORE_TELLING, Failure, Job, JobState
+from bot.job import STUCK_AFTER, TERMINAL, TRIES_BEFORE_TELLING, Failure, Job, JobState
 from bot.log import get_logger, naming
 from bot.refs import JobId
 from bot.steps.delivery import BROKEN_FETCHES, Deliverer, is_past_posting
@@ -34,11 +36,15 @@ BROKEN_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
 #: How many times a job that cannot be prepared is tried before its slot is given to others.
 KEEPS_ITS_SLOT = 2
+#: How often a clip is made smaller in vain before its person is told that it is kept.
+RESIZES = 3
+#: The first pause of what this machine lacks time or memory for; each next one is twice as long.
+HEAVY_PAUSE = 10.0
 #: Maximum pause, and how many tries before the operator hears of it, where people wait for what is
 #: perhaps taken or is paid: soon after an outage it is looked for, kept (links end), or shown.
 PATIENCE = {
-    JobState.SUBMITTING: (60.0, 75),
-    JobState.FETCHING: (60.0, FETCHES_BEFORE_TELLING),
+    JobState.SUBMITTING: (60.0, STUCK_AFTER[JobState.SUBMITTING]),
+    JobState.FETCHING: (60.0, STUCK_AFTER[JobState.FETCHING]),
     JobState.DELIVERING: (60.0, 30),
 }
 
@@ -160,8 +166,15 @@ class JobTracker:
                 await self._context.fail(job, Failure(code="refused", sentence=error.sentence))
             case ClipBroken() if job.state is JobState.FETCHING:
                 await self._after_broken(job, error)
+            case ClipHeavy() if job.is_film and job.state is JobState.FETCHING:
+                # Each of its shots is kept already.
+                await self._after_broken(job, error)
             case ClipTooLarge() | ThreadGone() | ClipBroken():
                 await self._deliverer.keep(job, error)
+            case ClipHeavy() if job.state is JobState.DELIVERING and job.tries + 1 >= RESIZES:
+                await self._deliverer.keep(job, error)
+            case ClipHeavy():
+                await self._again(job, min(HEAVY_PAUSE * 2.0**job.tries, LONGEST_PAUSE))
             case DeliveryUnavailable() if is_past_posting(job, self._context.clock.now()):
                 await self._deliverer.keep(job, error)
             case ProviderUnavailable() | DeliveryUnavailable():
@@ -169,7 +182,7 @@ class JobTracker:
             case BotError():
                 await self._again(job, None)
 
-    async def _after_broken(self, job: Job, error: ClipBroken) -> None:
+    async def _after_broken(self, job: Job, error: ClipError) -> None:
         """A damaged file is fetched again after ever longer pauses, then written off."""
         if job.broken + 1 >= BROKEN_FETCHES:
             await self._deliverer.write_off(job, error)
@@ -190,7 +203,7 @@ class JobTracker:
         def write(tx: Tx, current: Job) -> Job:
             if current.tries + 1 == last:
                 sentence = f"{job.id} is stuck in {job.state}; Raybot keeps trying, see its log."
-                if job.state is JobState.FETCHING:
+                if job.state in STUCK_AFTER:
                     sentence += f" `raybot resolve {job.id} charge`, or `… release`, gives it up."
                 settings.note_operator(tx, f"stuck:{job.id}:{job.state}", sentence, now, job.id)
             values: JobColumns = {**columns, "tries": current.tries + 1, "next_at": now + delay}
@@ -214,6 +227,10 @@ class JobTracker:
                 now,
                 job.id,
             )
-            return jobs.change(tx, current, parked_at=now, next_at=None)
+            aside: JobColumns = {"parked_at": now, "next_at": None}
+            if current.state is JobState.ACCEPTED:
+                # Who waits for the operator keeps no slot from others.
+                aside["admitted_at"] = None
+            return jobs.change(tx, current, **aside)
 
         await self._context.result(job, write)

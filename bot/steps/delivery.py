@@ -13,6 +13,7 @@ from bot.errors import (
     ClipBroken,
     DeliveryUnavailable,
     PostedBefore,
+    ProviderError,
     ThreadGone,
 )
 from bot.job import Failure, Job, JobState
@@ -55,11 +56,7 @@ class Deliverer:
             await self._join(job)
             return
         assert job.plan is not None
-        url = job.clip_url
-        if job.tries > 0 and job.generation_id is not None:
-            provider = self._context.provider(job.plan.provider)
-            fresh = (await provider.check([job.generation_id])).get(job.generation_id)
-            url = (fresh.clip_url if fresh else None) or url
+        url = (await self._fresh_link(job) if job.tries > 0 else None) or job.clip_url
         clip = await self._context.clips.fetch(
             url or "", job.id, is_still=job.work.kind == "image"
         )
@@ -75,6 +72,20 @@ class Deliverer:
             return _to_next(tx, current, now, charged, **columns)
 
         await self._context.result(job, write)
+
+    async def _fresh_link(self, job: Job) -> str | None:
+        """The link that its provider shows now: links end. None where the known one has to do."""
+        assert job.plan is not None
+        if job.generation_id is None:
+            return None
+        try:
+            provider = self._context.provider(job.plan.provider)
+            seen = (await provider.check([job.generation_id])).get(job.generation_id)
+        except ProviderError:
+            if job.clip_url is None:
+                raise
+            return None
+        return seen.clip_url if seen else None
 
     async def ask_moderators(self, job: Job) -> None:
         """Show them the clip, and ask again while nobody decides; the operator helps out."""

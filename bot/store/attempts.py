@@ -104,6 +104,8 @@ def adopt(
         generation_id=generation_id,
         submitted_at=job.submitted_at or now,
         provider_failure=None,
+        # What it was put aside for is answered.
+        parked_at=None,
         next_at=None,
     )
 

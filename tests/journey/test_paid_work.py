@@ -1,0 +1,253 @@
+"""What is paid, or perhaps is, where a part fails for long: nothing is lost, nobody is stuck."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from bot.clips import Clips
+from bot.codec import Bounds, Codec
+from bot.errors import (
+    ClipHeavy,
+    ClipUnavailable,
+    ProviderAuthError,
+    ProviderRetired,
+    ProviderUnavailable,
+    StoreError,
+)
+from bot.job import Job, JobState
+from bot.ports import Generation, Provider, Submission
+from bot.refs import GenerationId, JobId
+from bot.simulator import Simulator
+from bot.steps.submission import Submitter
+from bot.store import jobs
+from bot.store.transaction import Tx
+from tests.conftest import RunningBot, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter
+
+Patch = pytest.MonkeyPatch
+
+
+async def told(bot: RunningBot) -> str:
+    """All that the operator was told."""
+    query = text("SELECT sentence FROM operator_notices")
+    rows = await bot.app.database.read(lambda conn: conn.execute(query).scalars().all())
+    return "\n".join(rows)
+
+
+async def hurry(bot: RunningBot, job_id: JobId, look: Callable[[Job], bool], **by: float) -> Job:
+    """Let time pass until this is so of a job."""
+    async with asyncio.timeout(20):
+        while not look(job := await bot.job(job_id)):
+            bot.clock.move(**by)
+            await asyncio.sleep(0.02)
+    return job
+
+
+def luma(bot: RunningBot) -> Provider:
+    return bot.app._providers["luma"]
+
+
+async def finished(bot: RunningBot) -> JobId:
+    """A job whose clip the service has just made."""
+    job_id = await bot.ask()
+    job = await bot.until(job_id, JobState.GENERATING)
+    await bot.simulator.finish(str(job.generation_id))
+    return job_id
+
+
+async def test_an_answer_that_comes_after_others_gave_it_up_is_not_forgotten(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    write, is_over = bot.app.database.write, False
+    bot.simulator.faults.break_callback("lost", times=100)
+
+    async def away(work: Callable[[Tx], Any]) -> Any:
+        """This process has no database for a while, in which another one takes over."""
+        nonlocal is_over
+        if not bot.simulator.generations or is_over:
+            return await write(work)
+        is_over = True
+
+        def doubt(tx: Tx) -> None:
+            [job_id] = jobs.open_ids(tx.conn, JobState.SUBMITTING)
+            job = jobs.get(tx.conn, job_id)
+            jobs.move(tx, job, JobState.UNCERTAIN, bot.clock.now(), next_at=None)
+
+        await write(doubt)
+        raise StoreError
+
+    monkeypatch.setattr(bot.app.database, "write", away)
+    job_id = await bot.ask()
+    job = await hurry(bot, job_id, lambda job: is_over and bool(job.generation_id), seconds=1)
+    [generation] = bot.simulator.generations
+    assert job.generation_id == generation
+    await bot.simulator.finish(generation)
+    await hurry(bot, job_id, lambda job: job.state is JobState.DELIVERED, seconds=5)
+    await bot.check_books()
+
+
+@pytest.mark.parametrize(("call", "times"), [("probe_clip", 4), ("reencode", 1)])
+async def test_a_clip_is_not_given_up_where_this_machine_is_short_of_memory_for_a_while(
+    bot: RunningBot, monkeypatch: Patch, call: str, times: int
+) -> None:
+    ask, left = Codec._ask_of_clip, times
+
+    async def short(self: Codec, what: str, bounds: Bounds, **arguments: Any) -> dict[str, Any]:
+        nonlocal left
+        if what == call and left:
+            left -= 1
+            raise ClipHeavy
+        return await ask(self, what, bounds, **arguments)
+
+    monkeypatch.setattr(Codec, "_ask_of_clip", short)
+    if call == "reencode":
+        bot.chat.max_upload_bytes = 60_000
+    job_id = await finished(bot)
+    job = await hurry(bot, job_id, lambda job: job.ended_at is not None, seconds=5)
+    assert (job.state, left) == (JobState.DELIVERED, 0), job.failure
+
+
+async def test_a_clip_that_is_never_made_smaller_is_kept_and_told_of(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    async def short(*_: object, **__: object) -> None:
+        raise ClipHeavy
+
+    monkeypatch.setattr(Codec, "reencode", short)
+    bot.chat.max_upload_bytes = 20_000
+    job_id = await finished(bot)
+    job = await hurry(bot, job_id, lambda job: job.ended_at is not None, seconds=30)
+    assert job.failure is not None
+    assert (job.failure.code, job.cost > 0) == ("kept", True)
+
+
+async def test_what_is_under_way_for_ever_is_told_of_and_can_be_ended(bot: RunningBot) -> None:
+    job_id = await bot.ask()
+    await bot.until(job_id, JobState.GENERATING)
+    async with asyncio.timeout(15):
+        while "more than 6 hours" not in await told(bot):
+            bot.clock.move(hours=1)
+            await asyncio.sleep(0.02)
+    await bot.app.operations.resolve(job_id, "release", generation_id=None, actor="operator")
+    job = await bot.job(job_id)
+    assert (job.state, job.cost) == (JobState.FAILED, 0)
+    await bot.check_books()
+
+
+async def test_a_lost_answer_that_cannot_be_looked_for_is_told_of_and_can_be_ended(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    bot.simulator.faults.break_callback("lost", times=100)
+    bot.simulator.faults.drop("create", accepted=True)
+
+    async def refused(*_: object) -> None:
+        """Its key was revoked."""
+        raise ProviderAuthError(provider="luma")
+
+    monkeypatch.setattr(luma(bot), "find", refused)
+    job_id = await bot.ask()
+    await bot.until(job_id, JobState.SUBMITTING)
+    async with asyncio.timeout(20):
+        while "is stuck in submitting" not in await told(bot):
+            bot.clock.move(minutes=2)
+            await asyncio.sleep(0.02)
+    assert f"`raybot resolve {job_id} charge`" in await told(bot)
+    await bot.app.operations.resolve(job_id, "release", generation_id=None, actor="operator")
+    assert (await bot.job(job_id)).state is JobState.FAILED
+    await bot.check_books()
+
+
+async def test_a_model_that_is_gone_holds_up_nobody_else_for_long(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    submit = luma(bot).submit
+
+    async def gone(submission: Submission) -> Generation:
+        if submission.work.model == "ray-2":
+            raise ProviderRetired("This model is gone.", provider="luma")
+        return await submit(submission)
+
+    monkeypatch.setattr(luma(bot), "submit", gone)
+    lost = await bot.ask("a ship", model="ray-2", user="ben")
+    for number in range(3):
+        other = await bot.ask(f"a fox {number}", user="ana")
+        async with asyncio.timeout(20):
+            while (await bot.job(other)).state is JobState.ACCEPTED:
+                bot.clock.move(seconds=60)
+                await asyncio.sleep(0.02)
+        await bot.finish(other)
+        bot.clock.move(minutes=10)
+        await asyncio.sleep(0.05)
+    job = await bot.job(lost)
+    assert (job.state, job.cost) == (JobState.FAILED, 0)
+    assert job.failure is not None
+    assert "This model is gone. Others are taken" in job.failure.sentence
+    assert job.attempt == 3
+
+
+async def test_a_job_that_was_put_aside_keeps_no_slot(
+    tmp_path: Path,
+    simulator: Simulator,
+    chat: RecordingAdapter,
+    clock: MovableClock,
+    monkeypatch: Patch,
+) -> None:
+    prepare = Submitter._prepare
+
+    async def fault(self: Submitter, job: Job, provider: Provider, token: str) -> Submission:
+        if "ship" in job.work.prompt:
+            raise RuntimeError("a fault of ours")
+        return await prepare(self, job, provider, token)
+
+    monkeypatch.setattr(Submitter, "_prepare", fault)
+    config = to_test_config(tmp_path, simulator, luma={"running_limit": 1})
+    async with running(config, simulator, chat, clock) as bot:
+        aside = await bot.ask("a ship")
+        await hurry(bot, aside, lambda job: job.parked_at is not None, seconds=5)
+        other = await bot.ask("a fox", user="ana")
+        await hurry(bot, other, lambda job: job.state is not JobState.ACCEPTED, minutes=1)
+
+
+async def test_what_was_put_aside_in_doubt_goes_on_once_its_service_calls(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    bot.simulator.faults.drop("create", accepted=True)
+    bot.simulator.faults.break_callback("lost", times=1)
+
+    async def fault(*_: object) -> None:
+        raise KeyError("a list that nobody foresaw")
+
+    monkeypatch.setattr(luma(bot), "find", fault)
+    job_id = await bot.ask()
+    await bot.until(job_id, JobState.SUBMITTING)
+    await hurry(bot, job_id, lambda job: job.parked_at is not None, seconds=20)
+    [generation] = bot.simulator.generations
+    await bot.simulator.finish(generation)
+    await hurry(bot, job_id, lambda job: job.state is JobState.DELIVERED, minutes=1)
+
+
+async def test_a_link_that_is_good_is_used_although_its_service_is_away(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    fetch, is_first = Clips.fetch, True
+
+    async def away(_: object) -> Mapping[GenerationId, Generation]:
+        raise ProviderUnavailable(provider="luma")
+
+    async def once_in_vain(self: Clips, *args: Any, **more: Any) -> Any:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            monkeypatch.setattr(luma(bot), "check", away)
+            raise ClipUnavailable
+        return await fetch(self, *args, **more)
+
+    monkeypatch.setattr(Clips, "fetch", once_in_vain)
+    job_id = await finished(bot)
+    await hurry(bot, job_id, lambda job: job.state is JobState.DELIVERED, minutes=2)
