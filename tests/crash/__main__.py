@@ -7,8 +7,6 @@ nobody was killed at an essential point, or where no kill makes the naive bot pa
 from __future__ import annotations
 
 import argparse
-import asyncio
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -19,9 +17,9 @@ from typing import get_args
 
 from tests.crash.books import Kind
 from tests.crash.matrix import CHATS, HEAD, Stage, processes, to_row
-from tests.crash.server import postgres_server
 from tests.crash.stories import STORIES_IN, TEXT, Story
 from tests.crash.worlds import Chat, Fate
+from tests.postgres_server import NO_SERVER, postgres_server, run
 
 SEED = 7
 #: Of the story of a text, and of each other one.
@@ -31,7 +29,6 @@ PAIRS_HELP = (
 )
 #: What is wrong with a naive bot: nothing else may be, or it shows nothing.
 DOUBLED = {(), ("2 generations",), ("2 clips",)}
-NO_SERVER = "No PostgreSQL could be started here: install it, or say --sqlite-only."
 DATABASES: tuple[Kind, ...] = get_args(Kind)
 NAMES = tuple(dict.fromkeys(each.name for told in STORIES_IN.values() for each in told))
 
@@ -110,7 +107,7 @@ async def main(options: argparse.Namespace) -> int:
         with postgres_server() as has_one:
             if has_one:
                 return await _told(telling, list(DATABASES))
-    print(NO_SERVER, file=sys.stderr)
+    print(f"{NO_SERVER}: install it, or say --sqlite-only.", file=sys.stderr)
     return 2
 
 
@@ -154,19 +151,5 @@ def _stage(
     )
 
 
-async def until_ended(options: argparse.Namespace) -> int:
-    """The same; SIGTERM ends it as Ctrl-C does, so that the server it started is stopped."""
-    loop, telling = asyncio.get_running_loop(), asyncio.current_task()
-    assert telling is not None
-    loop.add_signal_handler(signal.SIGTERM, telling.cancel)
-    try:
-        return await main(options)
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(asyncio.run(until_ended(to_options(sys.argv[1:]))))
-    except asyncio.CancelledError:
-        sys.exit(128 + signal.SIGTERM)
+    sys.exit(run(main(to_options(sys.argv[1:]))))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import server, worlds
-from tests.crash.__main__ import main, to_options, until_ended
+from tests import postgres_server
+from tests.crash import worlds
+from tests.crash.__main__ import main, to_options
 from tests.crash.books import Kind
 from tests.crash.chats import world
 from tests.crash.matrix import Stage, processes
@@ -19,6 +20,7 @@ from tests.crash.points import Where
 from tests.crash.stories import CANCELLED, DECLINED, FAILURE, FILM, IMAGE, REVIEWED, TEXT, Story
 from tests.crash.worlds import FORGOTTEN, Chat, tell
 from tests.postgres import SERVER
+from tests.postgres_server import until_ended
 
 #: How the names of points begin: from what is paid to the end.
 PAID, CHECKED, PROBED, SETTLING, SETTLED = (
@@ -169,7 +171,7 @@ async def test_the_matrix_is_not_told_without_postgresql_unless_that_is_asked_fo
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(SERVER, raising=False)
-    monkeypatch.setattr(server, "SCRIPT", "/bin/false")
+    monkeypatch.setattr(postgres_server, "SCRIPT", "/bin/false")
     assert await main(to_options([])) == 2
     assert "--sqlite-only" in capsys.readouterr().err
 
@@ -182,11 +184,11 @@ async def test_the_server_that_it_started_is_stopped_where_it_is_terminated(
         return int(await asyncio.Event().wait())
 
     script, done = tmp_path / "postgres", tmp_path / "done"
-    script.write_text(f'#!/bin/sh\necho "$1" >> {done}\n')
+    script.write_text(f'#!/bin/sh\necho "$1" >> {done}\necho its address\n')
     script.chmod(0o755)
     monkeypatch.delenv(SERVER, raising=False)
-    monkeypatch.setattr(server, "SCRIPT", str(script))
+    monkeypatch.setattr(postgres_server, "SCRIPT", str(script))
     monkeypatch.setattr("tests.crash.__main__._told", told)
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.create_task(until_ended(to_options([])))
+        await asyncio.create_task(until_ended(main(to_options([]))))
     assert done.read_text().split() == ["start", "stop"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,7 +30,7 @@ from tests.faults.outages import (
     sum_up,
 )
 from tests.faults.proxy import Fault, FaultProxy
-from tests.postgres import SERVER, postgres_database
+from tests.postgres import postgres_database
 
 #: By true time: what is due is found by the server's clock, which nobody moves.
 SECONDS, STEPS = 60.0, 40
@@ -113,7 +112,6 @@ async def _is_taken(bot: RunningBot) -> bool:
     return True
 
 
-#: None where there is no server.
 ROWS = tuple(
     Row(
         name=f"PostgreSQL: {each}",
@@ -122,5 +120,4 @@ ROWS = tuple(
         moment=SECONDS / STEPS,
     )
     for each in get_args(Fault)
-    if os.environ.get(SERVER)
 )

@@ -16,6 +16,8 @@ ROWS: dict[str, Row] = {
     for party in (luma, keeping, discord, slack, hook, books)
     for each in party.ROWS
 }
+#: What is played only where there is a server.
+ON_POSTGRES = frozenset(each.name for each in books.ROWS)
 
 
 def begin(numbers: SimpleQueue[int]) -> None:

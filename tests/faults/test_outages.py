@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests import postgres_server
+from tests.faults import __main__ as command
 from tests.faults import books, hook, keeping, slack
 from tests.faults.outages import Allowed, Look, Outcome
-from tests.postgres import server
+from tests.faults.rows import ON_POSTGRES
+from tests.postgres import SERVER, server
 
 ROWS = {each.name: each for party in (books, hook, keeping, slack) for each in party.ROWS}
 SAMPLE = (
@@ -35,6 +38,29 @@ async def test_an_outage_costs_little_and_loses_nothing(name: str) -> None:
 async def test_a_database_that_says_nothing_is_waited_for() -> None:
     server()
     assert (await ROWS["PostgreSQL: freeze"].play(steps=STEPS, moment=MOMENT)).wrong == []
+
+
+# ---- the command -------------------------------------------------------------------------------
+
+
+def test_no_outage_is_played_without_postgresql_unless_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    played: list[str] = []
+
+    def play(names: list[str]) -> int:
+        played.extend(names)
+        return 0
+
+    monkeypatch.delenv(SERVER, raising=False)
+    monkeypatch.setattr(postgres_server, "SCRIPT", "/bin/false")
+    monkeypatch.setattr(command, "_played", play)
+    assert command.main(command.to_options([])) == 2
+    assert "--sqlite-only" in capsys.readouterr().err
+    assert played == []
+    assert command.main(command.to_options(["--sqlite-only"])) == 0
+    assert ON_POSTGRES.isdisjoint(played)
+    assert {"Discord: drop", "Slack: drop", "Bucket: drop"} < set(played)
 
 
 # ---- what is wrong -----------------------------------------------------------------------------

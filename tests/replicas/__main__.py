@@ -1,6 +1,7 @@
 """Several processes on one PostgreSQL, and what befalls them: `python -m tests.replicas STORY …`.
 
-Prints a line for each story; ends with exit code 1 where anything is lost, doubled or wrong.
+Prints a line for each story; ends with exit code 1 where anything is lost, doubled or wrong, and
+with 2 where there is no PostgreSQL.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from tempfile import mkdtemp
 
+from tests.postgres_server import NO_SERVER, postgres_server, run
 from tests.replicas import acts, outages, stories
 from tests.replicas.cluster import Cluster, cluster
 from tests.replicas.stories import Told
@@ -59,7 +61,16 @@ STORIES: dict[str, Callable[[Path], Awaitable[Told]]] = {
 
 
 async def main(names: list[str]) -> int:
-    """Tell each story; the logs of one that went wrong are left where it says."""
+    """Tell each story on the server that is named, else on one of its own."""
+    with postgres_server() as has_one:
+        if has_one:
+            return await _told(names)
+    print(f"{NO_SERVER}: install it.", file=sys.stderr)
+    return 2
+
+
+async def _told(names: list[str]) -> int:
+    """The logs of a story that went wrong are left where it says."""
     told = []
     print("| story | measured | wrong |\n|---|---|---|", flush=True)
     for name in names or STORIES:
@@ -90,4 +101,4 @@ def draw(told: Told, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(sys.argv[1:])))
+    sys.exit(run(main(sys.argv[1:])))

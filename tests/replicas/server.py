@@ -15,8 +15,8 @@ from tempfile import mkdtemp
 from psycopg.sql import SQL
 
 from tests.postgres import at_server, database_at
+from tests.postgres_server import SCRIPT
 
-SCRIPT = Path(__file__).parents[2] / ".ci" / "postgres"
 #: Its answer to COMMIT is to be true even where it is ended at once.
 TRUE_COMMITS = SQL("ALTER DATABASE {name} SET synchronous_commit = on")
 
@@ -30,14 +30,14 @@ class OwnServer:
 
     async def start(self) -> None:
         """Make it, with a database in it."""
-        url = await _said(str(SCRIPT), "start", str(self._folder))
+        url = await _said(SCRIPT, "start", str(self._folder))
         at_server(url, SQL("CREATE DATABASE {name}"), name="raybot")
         at_server(url, TRUE_COMMITS, name="raybot")
         self.database = database_at(url, "raybot")
 
     async def stop(self) -> None:
         """End it as a crash would: `-m immediate`."""
-        await _said(str(SCRIPT), "stop", str(self._folder))
+        await _said(SCRIPT, "stop", str(self._folder))
 
     async def start_again(self) -> None:
         """With the data that it has, at the same address."""

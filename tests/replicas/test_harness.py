@@ -13,6 +13,9 @@ from bot import quota
 from bot.errors import QuotaExceeded
 from bot.refs import Micros
 from bot.tables import LimitsTable
+from tests import postgres_server
+from tests.postgres import SERVER
+from tests.replicas.__main__ import main
 from tests.replicas.cluster import A_DAY, wrong_ends
 from tests.replicas.stories import FEW_CLIPS, GATEWAY_BACK, Told, kill, unexcused
 
@@ -59,3 +62,14 @@ async def test_a_kill_excuses_for_as_long_as_its_own_roles_were_away() -> None:
     await kill(cluster, told, victim)
     [(began, ended)] = told.gaps
     assert ended == began
+
+
+async def test_no_story_is_told_without_postgresql(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(SERVER, raising=False)
+    monkeypatch.setattr(postgres_server, "SCRIPT", "/bin/false")
+    assert await main([]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.endswith("No PostgreSQL could be started here: install it.\n")
