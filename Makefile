@@ -65,13 +65,13 @@ check: .venv/dev.stamp ## the whole gate: style, layers, types, tests
 crash: .venv/dev.stamp ## kill the bot at every point of a job, in both chats, on both databases: an hour and a half
 	@$(PY) -m tests.crash
 
-faults: .venv/dev.stamp ## break every wire in every way and see that it heals: a quarter of an hour
+faults: .venv/dev.stamp ## break every wire in every way and see that it heals, on both databases: a quarter of an hour
 	@$(PY) -m tests.faults
 
 replicas: .venv/dev.stamp ## kill, freeze, replace and cut off several processes on PostgreSQL: minutes
 	@$(PY) -m tests.replicas
 
-bench: .venv/dev.stamp ## measure Raybot and its peers side by side and print a table
+bench: .venv/dev.stamp ## measure Raybot, on both databases, and its peers, and print tables: an hour
 	@$(PY) -m bench
 
 install: .venv/run.stamp $(wildcard .venv/charts.stamp .venv/postgres.stamp .venv/web.stamp) ## bring .venv to this version, with what was added to it

@@ -1,11 +1,16 @@
-"""`python -m bench [NAME …]`: measure, print a table of what was reached, or write the page."""
+"""`python -m bench [NAME …]`: measure, print a table of what was reached, or write the page.
+
+What the database decides is measured on SQLite, then on PostgreSQL, with a server of its own where
+none is named. Where it cannot start one it says so, and measures SQLite alone.
+"""
 
 from __future__ import annotations
 
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -25,7 +30,9 @@ from bench.report import to_markdown
 from bench.restart import measure_restart
 from bench.soak import measure_soak
 from bench.ten_slots import measure_ten
+from bench.workspace import DISK
 from bot.clock import SystemClock
+from tests.postgres_server import NO_SERVER, own_server
 
 Measure = Callable[[RunOptions], list[Figure]]
 MEASURES: dict[str, Measure] = {
@@ -51,32 +58,46 @@ PROCESSES = (1, 2, 4)
 QUICK = ("hundred", "kill", "accept", "memory", "restart", "discord", "slack", "guilds")
 
 
-def main() -> None:
+def main(asked: argparse.Namespace) -> None:
     """Run the measures named, else all (or with `--quick` the quick ones)."""
-    asked = _read_arguments()
-    # An end in order, which takes the children along.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    load, began = machine.load(), perf_counter()
     options = RunOptions(
         is_quick=asked.quick,
         minutes=asked.minutes,
         database_url=asked.database,
         processes=asked.processes,
     )
-    load, began = machine.load(), perf_counter()
     names = asked.names or (QUICK if asked.quick else tuple(MEASURES))
-    figures = _measure(names, options)
-    show(figures, title=f"Figures, measured in {perf_counter() - began:.0f} s")
+    on_both = [each for each in names if each in SHARED]
     shared: dict[int, list[Figure]] = {}
-    for processes in PROCESSES if asked.beside else ():
-        there = replace(options, database_url=asked.beside, processes=processes, has_peers=False)
-        shared[processes] = _measure([each for each in names if each in SHARED], there)
-        show(shared[processes], title=f"On PostgreSQL, processes: {processes}")
+    with _server(asked, is_needed=bool(on_both)) as beside:
+        since = perf_counter()
+        figures = _measure(names, options)
+        show(figures, title=f"Figures, measured in {perf_counter() - since:.0f} s")
+        for processes in PROCESSES if beside else ():
+            there = replace(options, database_url=beside, processes=processes, has_peers=False)
+            shared[processes] = _measure(on_both, there)
+            show(shared[processes], title=f"On PostgreSQL, processes: {processes}")
     minutes = (perf_counter() - began) / 60
     if asked.write is not None:
         page = to_markdown(
             figures, shared, options, when=SystemClock().now(), minutes=minutes, load=load
         )
         asked.write.write_text(page, "utf-8")
+
+
+@contextmanager
+def _server(asked: argparse.Namespace, *, is_needed: bool) -> Iterator[str]:
+    """The address of what is measured beside SQLite: what is named, else one of its own."""
+    if asked.database or asked.sqlite_only or not is_needed:
+        yield ""
+    elif asked.beside:
+        yield asked.beside
+    else:
+        with own_server("synced", parent=DISK) as url:
+            if not url:
+                print(f"{NO_SERVER}: only SQLite is measured.", file=sys.stderr)
+            yield url
 
 
 def _measure(names: Iterable[str], options: RunOptions) -> list[Figure]:
@@ -92,7 +113,8 @@ def _measure(names: Iterable[str], options: RunOptions) -> list[Figure]:
     return figures
 
 
-def _read_arguments() -> argparse.Namespace:
+def to_options(words: Sequence[str]) -> argparse.Namespace:
+    """What was asked for on the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(MEASURES)}")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller measures")
@@ -100,31 +122,33 @@ def _read_arguments() -> argparse.Namespace:
         "--minutes", type=float, default=SOAK_MINUTES, help="length of the soak (%(default)g)"
     )
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the figures on this page")
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--database",
         default="",
         metavar="URL",
         help="a PostgreSQL server, instead of SQLite files",
     )
-    parser.add_argument(
-        "--processes", type=int, default=1, help="how many share that database (%(default)d)"
-    )
-    parser.add_argument(
+    where.add_argument(
         "--beside",
         default="",
         metavar="URL",
-        help=f"a PostgreSQL server, for {', '.join(SHARED)} with 1, 2 and 4 processes, too",
+        help=f"the PostgreSQL server for {', '.join(SHARED)}, beside SQLite; else one of its own",
     )
-    asked = parser.parse_args()
+    where.add_argument("--sqlite-only", action="store_true", help="do without PostgreSQL")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="how many share that database (%(default)d)"
+    )
+    asked = parser.parse_args(words)
     unknown = [name for name in asked.names if name not in MEASURES]
     if unknown:
         parser.error(f"no measure {unknown[0]!r}; there are {', '.join(MEASURES)}")
     if asked.processes > 1 and not asked.database:
         parser.error("a SQLite file is written by one process; give --database for more")
-    if asked.beside and asked.database:
-        parser.error("--beside measures SQLite first; leave out --database")
     return asked
 
 
 if __name__ == "__main__":
-    main()
+    # An end in order, which takes the children along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    main(to_options(sys.argv[1:]))

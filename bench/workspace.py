@@ -11,6 +11,9 @@ from pathlib import Path
 
 from bench.post_log import PostLog
 
+#: The usual place for short-lived files is often memory, without fsync.
+DISK = Path("/var/tmp") if Path("/var/tmp").is_dir() else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
@@ -28,12 +31,8 @@ class Workspace:
 @contextmanager
 def temporary_workspace(server_url: str = "") -> Iterator[Workspace]:
     """A new one while the block runs; its database is made at that server, if one is named."""
-    # The usual workspace for short-lived files is often memory, without fsync.
-    disk = Path("/var/tmp")
     with (
-        tempfile.TemporaryDirectory(
-            prefix="raybot-bench-", dir=disk if disk.is_dir() else None
-        ) as folder,
+        tempfile.TemporaryDirectory(prefix="raybot-bench-", dir=DISK) as folder,
         _database(server_url) as url,
     ):
         yield Workspace(folder=Path(folder), database_url=url)
