@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,11 @@ from tests.replicas.fleet import LOOK_SECONDS, Replica
 FEW = 2
 FEW_CLIPS = {"clips_per_person_per_day": A_DAY}
 GATEWAY, HOUSEKEEPING, WATCH = "discord ", "housekeeping", "watch luma"
-GATEWAY_BACK = "gateway back"
+GATEWAY_BACK, WATCH_BACK, JOBS_GO_ON = "gateway back", f"{WATCH} back", "its jobs go on"
+#: Within so many seconds others go on with what a process did that died, and with all that was on
+#: a machine which is lost.
+DEATH_GOALS, LOST_SECONDS = {GATEWAY_BACK: 2.0, WATCH_BACK: 10.0, JOBS_GO_ON: 10.0}, 30.0
+FROZEN_SECONDS = 15.0
 #: So long an answer may take, so who asked just before a process died asks again.
 ANSWER_SECONDS = 3.5
 #: What a dead process has in its hands is with others after so long at most.
@@ -46,8 +51,20 @@ class Told:
     story: str
     wrong: list[str] = field(default_factory=list)
     measured: dict[str, float] = field(default_factory=dict)
+    #: What of it has to be less than this.
+    goals: Mapping[str, float] = field(default_factory=dict)
     #: From when to when somebody may have to ask again.
     gaps: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def missed(self) -> list[str]:
+        """Which goals were not reached; one that was not measured is not, either."""
+        found = {name: self.measured.get(name, math.inf) for name in self.goals}
+        return [
+            f"{name} {found[name]:.3g} s, and not < {goal:g} s"
+            for name, goal in self.goals.items()
+            if not found[name] < goal
+        ]
 
     def note(self, name: str, value: float) -> None:
         """The worst of several counts."""
@@ -116,7 +133,7 @@ async def _cpu_at_rest(replicas: Sequence[Replica], *, seconds: float = 10.0) ->
 
 async def killed(cluster: Cluster, *, many: int = 36) -> Told:
     """SIGKILL for each of the first three, in turn, the one that has the roles first."""
-    told = Told(story="kill -9 of each of three in turn")
+    told = Told(story="kill -9 of each of three in turn", goals=DEATH_GOALS)
     await ready(cluster, 3)
     first = cluster.fleet.living
     async with under_load(cluster, told, many):
@@ -139,7 +156,7 @@ async def kill(cluster: Cluster, told: Told, victim: Replica) -> None:
             name: group.create_task(_measure(told, name, at, taking_over))
             for name, taking_over in _taking_over(cluster, victim, roles, before).items()
         }
-        group.create_task(_measure(told, "its jobs go on", at, _handed_over(cluster, in_hand)))
+        group.create_task(_measure(told, JOBS_GO_ON, at, _handed_over(cluster, in_hand)))
     # Of one without the gateway nobody in Discord notices anything.
     back = taking.get(GATEWAY_BACK)
     told.gaps.append((at, at + (back.result() if back else 0.0)))
@@ -211,27 +228,36 @@ async def rolling(cluster: Cluster, *, many: int = 36) -> Told:
     return told
 
 
-async def frozen(cluster: Cluster, *, many: int = 36, seconds: float = 15.0) -> Told:
-    """SIGSTOP of the one with the roles, and SIGCONT after others took them over."""
-    told = Told(story=f"SIGSTOP for {seconds:.0f} s")
+async def frozen(cluster: Cluster, *, many: int = 36) -> Told:
+    """The one with the roles says nothing any more, and later wakes."""
+    told = Told(story=f"SIGSTOP for {FROZEN_SECONDS:.0f} s")
     await ready(cluster, 3)
     async with under_load(cluster, told, many):
         await asyncio.sleep(2)
-        victim = await cluster.fleet.wait_holder(GATEWAY)
-        roles, before = victim.roles, _sessions(cluster)
-        at = victim.freeze()
-        in_hand = await cluster.read(_in_hand)
-        async with asyncio.TaskGroup() as group:
-            for name, waiting in _taking_over(cluster, victim, roles, before).items():
-                group.create_task(_measure(told, name, at, waiting))
-            group.create_task(_measure(told, "its jobs go on", at, _handed_over(cluster, in_hand)))
-            await asyncio.sleep(seconds)
-        victim.thaw()
-        thawed = time.monotonic()
-        await _gives_up(victim, roles)
-        told.note("gives its roles up", time.monotonic() - thawed)
-        told.gaps.append((at, thawed))
+        await freeze(cluster, told, await cluster.fleet.wait_holder(GATEWAY))
     return told
+
+
+async def freeze(cluster: Cluster, told: Told, victim: Replica) -> None:
+    """SIGSTOP, and SIGCONT after others took its roles over; measure who goes on.
+
+    To all others it is as a machine that is lost: nothing is closed, and nothing said.
+    """
+    roles, before = victim.roles, _sessions(cluster)
+    at = victim.freeze()
+    in_hand = await cluster.read(_in_hand)
+    taking = _taking_over(cluster, victim, roles, before)
+    told.goals = dict.fromkeys([*taking, JOBS_GO_ON], LOST_SECONDS)
+    async with asyncio.TaskGroup() as group:
+        for name, waiting in taking.items():
+            group.create_task(_measure(told, name, at, waiting))
+        group.create_task(_measure(told, JOBS_GO_ON, at, _handed_over(cluster, in_hand)))
+        await asyncio.sleep(FROZEN_SECONDS)
+    victim.thaw()
+    thawed = time.monotonic()
+    await _gives_up(victim, roles)
+    told.note("gives its roles up", time.monotonic() - thawed)
+    told.gaps.append((at, thawed))
 
 
 async def _gives_up(victim: Replica, roles: set[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +17,18 @@ from bot.refs import Micros
 from bot.tables import LimitsTable
 from tests import postgres_server
 from tests.postgres import SERVER
-from tests.replicas.__main__ import main
+from tests.replicas import __main__ as command
 from tests.replicas.cluster import A_DAY, wrong_ends
-from tests.replicas.stories import FEW_CLIPS, GATEWAY_BACK, Told, kill, unexcused
+from tests.replicas.stories import (
+    DEATH_GOALS,
+    FEW_CLIPS,
+    GATEWAY_BACK,
+    JOBS_GO_ON,
+    WATCH_BACK,
+    Told,
+    kill,
+    unexcused,
+)
 
 
 def _refused() -> str:
@@ -69,7 +80,45 @@ async def test_no_story_is_told_without_postgresql(
 ) -> None:
     monkeypatch.delenv(SERVER, raising=False)
     monkeypatch.setattr(postgres_server, "SCRIPT", "/bin/false")
-    assert await main([]) == 2
+    assert await command.main([]) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.endswith("No PostgreSQL could be started here: install it.\n")
+
+
+KEPT = {GATEWAY_BACK: 1.9, WATCH_BACK: 9.9, JOBS_GO_ON: 9.9}
+MISSED = KEPT | {JOBS_GO_ON: 11.0}
+
+
+def _told(measured: dict[str, float], *wrong: str) -> Told:
+    return Told(story="death", wrong=[*wrong], measured=measured, goals=DEATH_GOALS)
+
+
+def test_a_goal_is_missed_by_what_takes_as_long_or_was_not_measured() -> None:
+    assert _told(KEPT).missed == []
+    assert _told(KEPT | {GATEWAY_BACK: 2.0}).missed == ["gateway back 2 s, and not < 2 s"]
+    assert len(_told({}).missed) == len(DEATH_GOALS)
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [(_told(KEPT), 0), (_told(MISSED), 3), (_told(MISSED, "lost: a fox"), 1)],
+    ids=["all is well", "a goal is missed", "something is lost"],
+)
+async def test_a_goal_that_is_missed_has_an_exit_code_of_its_own(
+    told: Told,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def story(_: Path) -> Told:
+        return told
+
+    monkeypatch.setenv(SERVER, "named")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(command, "STORIES", {"death": story})
+    assert await command.main([]) == code
+    said = capsys.readouterr().out
+    assert "gateway back 1.9 (< 2)" in said
+    assert ("its jobs go on 11 s, and not < 10 s" in said) == (code > 0)
