@@ -29,12 +29,15 @@ from bench.peer_scale import measure_peer_scale
 from bench.report import to_markdown
 from bench.restart import measure_restart
 from bench.soak import measure_soak
+from bench.takeover import measure_takeover
 from bench.ten_slots import measure_ten
 from bench.workspace import DISK
 from bot.clock import SystemClock
 from tests.postgres_server import NO_SERVER, own_server
 
 Measure = Callable[[RunOptions], list[Figure]]
+#: Several processes, which need a server.
+TAKEOVER = "takeover"
 MEASURES: dict[str, Measure] = {
     "one": measure_one,
     "ten": measure_ten,
@@ -43,6 +46,7 @@ MEASURES: dict[str, Measure] = {
     "peers": measure_peer_scale,
     "restart": measure_restart,
     "kill": measure_kill,
+    TAKEOVER: measure_takeover,
     "accept": measure_accept,
     "memory": measure_memory,
     "discord": discord_latency.measure_acknowledgements,
@@ -70,11 +74,11 @@ def main(asked: argparse.Namespace) -> None:
     names = asked.names or (QUICK if asked.quick else tuple(MEASURES))
     on_both = [each for each in names if each in SHARED]
     shared: dict[int, list[Figure]] = {}
-    with _server(asked, is_needed=bool(on_both)) as beside:
+    with _server(asked, is_needed=bool(on_both) or TAKEOVER in names) as beside:
         since = perf_counter()
-        figures = _measure(names, options)
+        figures = _measure(names, replace(options, beside_url=beside))
         show(figures, title=f"Figures, measured in {perf_counter() - since:.0f} s")
-        for processes in PROCESSES if beside else ():
+        for processes in PROCESSES if beside and on_both else ():
             there = replace(options, database_url=beside, processes=processes, has_peers=False)
             shared[processes] = _measure(on_both, there)
             show(shared[processes], title=f"On PostgreSQL, processes: {processes}")
@@ -133,7 +137,8 @@ def to_options(words: Sequence[str]) -> argparse.Namespace:
         "--beside",
         default="",
         metavar="URL",
-        help=f"the PostgreSQL server for {', '.join(SHARED)}, beside SQLite; else one of its own",
+        help=f"the PostgreSQL server for {TAKEOVER}, and, beside SQLite, for {', '.join(SHARED)}; "
+        "else one of its own",
     )
     where.add_argument("--sqlite-only", action="store_true", help="do without PostgreSQL")
     parser.add_argument(

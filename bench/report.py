@@ -58,6 +58,12 @@ METHOD = """\
   before. Counted request by request. Lost: no clip in the thread once Raybot has nothing left to
   do, or after two minutes. Paid twice: more than one generation at the service. Posted twice: more
   than one post with its clip.
+- **One of three processes** is measured with three of them on PostgreSQL, before the whole local
+  Discord and Slack, where somebody asks for a clip every 0.4 s. Killed with kill -9 and replaced:
+  whoever listens to Discord, whoever watches the service, and the listener again. From the kill
+  until Discord has another listener; and until the service is watched again and others have all
+  that was in the hands of the dead. Then the listener is stopped with SIGSTOP: to the others that
+  is a machine which is lost, since nothing is closed and nothing said. The slowest counts.
 - The database writes with full fsync, on a disk. No limit of the simulated account binds but
   those of Raybot.
 

@@ -28,7 +28,12 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
             found.append((options.database_url, options.processes))
             return []
 
-        monkeypatch.setattr(command, "MEASURES", {"kill": measure, "soak": measure})
+        def measure_beside(options: RunOptions) -> list[Figure]:
+            found.append((options.beside_url, options.processes))
+            return []
+
+        measures = {"kill": measure, command.TAKEOVER: measure_beside, "soak": measure}
+        monkeypatch.setattr(command, "MEASURES", measures)
         command.main(command.to_options(words))
         return found
 
@@ -49,6 +54,14 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_brings_a_server_that_writes_with_fsync(run: Run, said: Path) -> None:
     assert run("kill") == [SQLITE, *SHARED]
     assert said.read_text().split() == ["start", "synced", "stop"]
+
+
+def test_what_needs_a_server_even_beside_sqlite_is_measured_there_once(
+    run: Run, said: Path
+) -> None:
+    assert run("takeover") == [(THERE, 1)]
+    assert said.read_text().split() == ["start", "synced", "stop"]
+    assert run("takeover", "--sqlite-only") == [SQLITE]
 
 
 def test_it_brings_none_where_one_is_named_or_none_is_asked_for(run: Run, said: Path) -> None:
