@@ -68,7 +68,7 @@ crash: .venv/dev.stamp ## kill the bot at every point of a job, in both chats, o
 faults: .venv/dev.stamp ## break every wire in every way and see that it heals, on both databases: a quarter of an hour
 	@$(PY) -m tests.faults
 
-replicas: .venv/dev.stamp ## kill, freeze, replace and cut off several processes on PostgreSQL: minutes
+replicas: .venv/dev.stamp ## kill, freeze, replace and cut off several processes on PostgreSQL, and hold it to goals: minutes
 	@$(PY) -m tests.replicas
 
 bench: .venv/dev.stamp ## measure Raybot, on both databases, and its peers, and print tables: an hour
