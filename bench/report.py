@@ -62,7 +62,8 @@ METHOD = """\
   Discord and Slack, where somebody asks for a clip every 0.4 s. Killed with kill -9 and replaced:
   whoever listens to Discord, whoever watches the service, and the listener again. From the kill
   until Discord has another listener; and until the service is watched again and others have all
-  that was in the hands of the dead. Then the listener is stopped with SIGSTOP: to the others that
+  that was in the hands of the dead and is due: an order that was under way is looked for only when
+  its answer cannot come any more. Then the listener is stopped with SIGSTOP: to the others that
   is a machine which is lost, since nothing is closed and nothing said. The slowest counts.
 - The database writes with full fsync, on a disk. No limit of the simulated account binds but
   those of Raybot.

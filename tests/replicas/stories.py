@@ -32,9 +32,11 @@ HANDED_OVER_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.2
 #: What a process was just reading when it died is taken up by another one after three minutes.
 SETTLE_SECONDS = 220
-#: Also what was given away and that nobody has taken yet.
+#: Also what was given away, is due, and nobody has taken yet. An order that was under way is due
+#: only when the answer to it cannot come any more.
 _IN_HAND = text(
-    "SELECT id, worker_id FROM procrastinate_jobs WHERE status = 'doing' OR attempts > 0"
+    "SELECT id, worker_id FROM procrastinate_jobs"
+    " WHERE status = 'doing' OR (attempts > 0 AND coalesce(scheduled_at <= now(), true))"
 )
 #: Whoever was killed looks alive for so long; a long step of another one goes on.
 BEATING_SECONDS = 4.0
