@@ -31,8 +31,9 @@ from tests.faults.reach import ANSWERED, BY_ADDRESS, ON_THE_WIRE, Reach, Way, re
 
 #: An answer through a wire that is slow is in time; one that never comes is soon given up.
 PATIENCE = 1.0
-#: Each request is put to it once, and nobody comes back by himself.
-ALLOWED = Allowed(party="hook", calls=1, posts=1, seconds=0.5, is_named=False)
+#: Each request is put to it once, and nobody comes back by himself. Two are taken at
+#: once, which on a busy machine is within two seconds.
+ALLOWED = Allowed(party="hook", calls=1, posts=1, seconds=2, is_named=False)
 
 
 async def _allow(_: web.Request) -> web.Response:

@@ -15,6 +15,7 @@ from typing import get_args
 from bot.job import JobState
 from bot.simulator import Faults, Simulator
 from bot.simulator.faults import Operation
+from bot.watching.admission import OPERATOR_PAUSE_SECONDS
 from tests.conftest import MANUAL, RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.faults.outages import (
@@ -41,6 +42,9 @@ TIMES = 100_000
 #: A look every fifteen seconds is asked three times at most, and whoever is in doubt looks, too.
 #: Submissions wait for the circuit, whose longest pause is two minutes.
 ALLOWED = Allowed(party="luma", calls=20, posts=6, seconds=150)
+
+#: With a key that is refused a submission waits five minutes for the operator.
+REFUSED = replace(ALLOWED, seconds=OPERATOR_PAUSE_SECONDS + 90)
 
 Break = Callable[[RunningBot, FaultProxy], Awaitable[None]]
 
@@ -124,5 +128,5 @@ ROWS = (
     ),
     _to_row("503", _is_down),
     _to_row("429", _too_many),
-    replace(_to_row("401, for hours", _bad_key), steps=LOOKS_IN_VAIN, moment=0.01),
+    replace(_to_row("401, for hours", _bad_key, REFUSED), steps=LOOKS_IN_VAIN, moment=0.01),
 )

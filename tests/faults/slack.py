@@ -5,6 +5,7 @@ Its Web API, its doors for files and its sockets are behind one wire.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -69,7 +70,10 @@ async def community_of(local_slack: LocalSlack) -> AsyncIterator[Community]:
 async def asked(community: Community, prompt: str) -> JobId:
     """A job that generates."""
     known = len(community.bot.simulator.generations)
-    assert (await community.ana.slash("/ray", prompt, community.general)).is_acked
+    async with asyncio.timeout(15):
+        # A socket that fell silent is noticed late on a busy machine; who reads that asks again.
+        while not (await community.ana.slash("/ray", prompt, community.general)).is_acked:
+            await asyncio.sleep(PING_SECONDS)
     await community.bot.simulator.wait_for_creates(known + 1)
     [*_, found] = await community.bot.app.database.read(
         lambda conn: conn.exec_driver_sql("SELECT id FROM jobs ORDER BY created_at").all()
