@@ -21,7 +21,7 @@ from bot.errors import (
 )
 from bot.job import STUCK_AFTER, TERMINAL, TRIES_BEFORE_TELLING, Failure, Job, JobState
 from bot.log import get_logger, naming
-from bot.refs import JobId
+from bot.refs import JobId, money
 from bot.steps.delivery import BROKEN_FETCHES, Deliverer, is_past_posting
 from bot.steps.reconciliation import Reconciler
 from bot.steps.step import StepContext
@@ -29,6 +29,7 @@ from bot.steps.submission import Submitter
 from bot.store import attempts, errands, jobs, ledger, settings, stories
 from bot.store.columns import JobColumns
 from bot.store.transaction import Tx
+from bot.text import thing
 
 log = get_logger(__name__)
 FAULTS_BEFORE_PARKING = 5
@@ -47,6 +48,10 @@ PATIENCE = {
     JobState.FETCHING: (60.0, STUCK_AFTER[JobState.FETCHING]),
     JobState.DELIVERING: (60.0, 30),
 }
+
+
+#: Failures of what a service made, took money for, and does not show any more.
+MADE_AND_GONE = frozenset({"expired", "empty"})
 
 
 class JobTracker:
@@ -142,6 +147,8 @@ class JobTracker:
         def write(tx: Tx, current: Job) -> Job:
             is_last = attempts.generations(tx.conn, job.id) > 1 or current.cancel_requested
             is_last = is_last or attempts.was_restored(tx.conn, job.id)
+            if failure.code in MADE_AND_GONE:
+                return _write_off_gone(tx, current, failure, now)
             if is_last or failure.code != attempts.WORTH_ANOTHER:
                 return ledger.fail(tx, current, now, failure)
             return jobs.move(
@@ -234,3 +241,15 @@ class JobTracker:
             return jobs.change(tx, current, **aside)
 
         await self._context.result(job, write)
+
+
+def _write_off_gone(tx: Tx, job: Job, failure: Failure, now: datetime) -> Job:
+    """Its person pays nothing; we note what we paid."""
+    assert job.plan is not None
+    cost, service = job.plan.price.charged, job.plan.provider
+    sentence = (
+        f"{service} made the {thing(job.work)} of {job.id} and does not show it any more; the "
+        f"person who asked was not charged. Ask the service for {money(cost)} back."
+    )
+    settings.note_operator(tx, f"gone:{job.id}", sentence, now, job.id)
+    return ledger.fail(tx, job, now, failure, provider_cost=cost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from bot.clips import Clips
 from bot.codec import Bounds, Codec
+from bot.dialects.predictions import MEANS
 from bot.errors import (
     ClipHeavy,
     ClipUnavailable,
@@ -20,7 +21,7 @@ from bot.errors import (
     ProviderUnavailable,
     StoreError,
 )
-from bot.job import Job, JobState
+from bot.job import Failure, Job, JobState
 from bot.ports import Generation, Provider, Submission
 from bot.refs import GenerationId, JobId
 from bot.simulator import Simulator
@@ -251,3 +252,27 @@ async def test_a_link_that_is_good_is_used_although_its_service_is_away(
     monkeypatch.setattr(Clips, "fetch", once_in_vain)
     job_id = await finished(bot)
     await hurry(bot, job_id, lambda job: job.state is JobState.DELIVERED, minutes=2)
+
+
+async def test_what_was_made_and_is_shown_no_more_is_in_the_books(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    job_id = await bot.ask()
+    await bot.until(job_id, JobState.GENERATING)
+    failure = Failure(code="expired", sentence=MEANS["expired"])
+
+    async def expired(
+        ids: Sequence[GenerationId], tell: Callable[[Generation], None]
+    ) -> Mapping[GenerationId, Generation]:
+        found = {each: Generation(id=each, state="failed", failure=failure) for each in ids}
+        for each in found.values():
+            tell(each)
+        return found
+
+    monkeypatch.setattr(luma(bot), "check", expired)
+    job = await hurry(bot, job_id, lambda job: job.ended_at is not None, minutes=1)
+    assert (job.state, job.cost) == (JobState.FAILED, 0)
+    assert "Ask the service for $0.14 back" in await told(bot)
+    query = text("SELECT provider_cost FROM jobs")
+    assert await bot.app.database.read(lambda conn: conn.execute(query).scalar_one()) > 0
+    await bot.check_books()
