@@ -72,7 +72,7 @@ class Slack(Delivery):
         )
         self._accounts = accounts
         self._session = Session(self, accounts, settings, clock=clock)
-        self._replies = PrivateReplies(self.clients)
+        self._replies = PrivateReplies(self.clients, clock=clock)
         self._answers = Answers(studio, self, clock=clock)
         self._care = Care(studio, self._people)
         self._admin = Admin(studio, self, clock=clock)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -11,11 +13,14 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from adapters.slack.clients import Clients
 from adapters.slack.events import SlackEvent
 from adapters.slack.render import Drawn, draw_sentence
-from bot.errors import BotError, DeliveryError
+from bot.clock import Clock
+from bot.errors import BotError, DeliveryError, DeliveryUnavailable
 from bot.log import get_logger
 
 log = get_logger(__name__)
 ANSWER_SECONDS = 10
+#: Pauses before somebody is told again, while Slack is away; the request stays noted meanwhile.
+UNTOLD_SECONDS = (15.0, 60.0, 240.0)
 OK = 200
 NOT_OPENED = "The form was not opened; please try again."
 
@@ -23,20 +28,35 @@ NOT_OPENED = "The form was not opened; please try again."
 class PrivateReplies:
     """Speaks to one person: by the link of what they did, in its place, or in direct messages."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, *, clock: Clock) -> None:
         self._clients = clients
+        self._clock = clock
 
     async def say(self, heard: SlackEvent, drawn: Drawn) -> None:
-        """Tell who did this. Where no way is left it is logged, and nobody is told."""
+        """Tell who did this, later where Slack is away; a last try in vain is logged."""
+        for seconds in UNTOLD_SECONDS:
+            if await self._say_once(heard, drawn):
+                return
+            await self._clock.wait(asyncio.Event(), self._clock.now() + timedelta(seconds=seconds))
+        if not await self._say_once(heard, drawn):
+            log.warning("slack.not_told", kind=heard.kind)
+
+    async def _say_once(self, heard: SlackEvent, drawn: Drawn) -> bool:
+        """Try each way; False where another time one of them may be open."""
         if heard.kind == "button" and heard.view and await self._show(heard, _to_view(drawn)):
-            return
+            return True
         if heard.response_url and await self._answer(heard.response_url, drawn):
-            return
-        said = _to_message(drawn)
+            return True
+        said, is_away = _to_message(drawn), False
         for place in _places(heard):
             try:
+                client = await self._clients.api(heard.workspace)
+            except BotError as error:
+                # Time mends no token.
+                log.info("slack.not_told_there", cause=error.sentence)
+                continue
+            try:
                 async with self._clients.translated(heard.workspace):
-                    client = await self._clients.api(heard.workspace)
                     if "user" in place:
                         await client.chat_postEphemeral(**place, **said)
                     else:
@@ -44,10 +64,13 @@ class PrivateReplies:
                             **place, **said, unfurl_links=False, unfurl_media=False
                         )
             except BotError as error:
+                is_away |= isinstance(error, DeliveryUnavailable)
                 log.info("slack.not_told_there", cause=error.sentence)
             else:
-                return
-        log.warning("slack.not_told", kind=heard.kind)
+                return True
+        if not is_away:
+            log.warning("slack.not_told", kind=heard.kind)
+        return not is_away
 
     async def _answer(self, url: str, drawn: Drawn) -> bool:
         webhook = AsyncWebhookClient(url, timeout=ANSWER_SECONDS, retry_handlers=[])

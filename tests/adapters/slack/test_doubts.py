@@ -235,3 +235,17 @@ async def test_an_answer_that_is_none_of_slacks_ends_nobody(community: Community
     await asked.wait_said(lambda text: "does not tell right now who you are" in text)
     asked = await community.ben.slash("/ray", "usage", community.general)
     await asked.wait_said(lambda text: "Your usage" in text)
+
+
+async def test_who_cannot_be_told_while_slack_is_away_is_told_once_it_is_back(
+    community: Community,
+) -> None:
+    faults, ben = community.slack.faults, community.ben
+    for method in ("users.info", "chat.postEphemeral", "chat.postMessage"):
+        faults.fail(method, status=503, times=100)
+    await ben.say(f"{community.team.mention} a fox", community.general)
+    await community.slack.wait_for(lambda: faults.left < 298)
+    faults.clear()
+    told = await community.hurry(lambda: ben.ephemerals)
+    assert "does not tell right now who you are" in told[0].plain
+    assert generations(community) == []
