@@ -290,7 +290,7 @@ class App:
                 is_public=public_listener.is_public(config.bot),
                 health_of=lambda name: self._watchers[name].admission.health,
                 chats=reach.chats,
-                check=partial(self._check, config, self.database),
+                check=partial(self._check, config, self.database, self._media),
             ),
         )
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from bot.disk import CHUNK, Cache, Scratch, copy_durably, disk_errors, has_room, save
 from bot.errors import ClipBroken, ClipUnavailable, ConfigError
@@ -61,7 +61,7 @@ class Media:
         self._min_free_bytes = min_free_bytes
         unused = ROOM_FACTOR * min_free_bytes
         self._cache = Cache(data_dir / "cache", max_bytes=cache_bytes, unused=unused)
-        self._scratch = Scratch(data_dir / "tmp")
+        self._scratch: Scratch | None = None
         #: Why the bucket did not do what was last asked of it, in a sentence; None where it did.
         self.trouble: str | None = None
 
@@ -75,11 +75,18 @@ class Media:
 
     def scratch(self, suffix: str = "") -> AbstractContextManager[Path]:
         """A path for an unfinished file, which is gone afterwards, also after a crash."""
-        return self._scratch.file(suffix)
+        return self.open().file(suffix)
+
+    def open(self) -> Scratch:
+        """Make the folder for unfinished files, unless it was; what dead processes left goes."""
+        if self._scratch is None:
+            self._scratch = Scratch(self._data_dir / "tmp")
+        return self._scratch
 
     def close(self) -> None:
         """Remove this process's unfinished files."""
-        self._scratch.close()
+        if self._scratch is not None:
+            self._scratch.close()
 
     async def put(self, key: MediaKey, source: Path) -> None:
         """Keep a copy of a file: all of it or nothing, also when the machine stops halfway."""
@@ -186,17 +193,41 @@ def open_media(
     Options (`endpoint`, `access_key_id`, …) win over the cloud's own environment variables;
     plain HTTP is allowed only where an endpoint asks for it. Raises `ConfigError`.
     """
-    room = {"cache_bytes": cache_bytes, "min_free_bytes": min_free_bytes}
-    if not url:
-        folder = data_dir / "media"
-        try:
+    folder = None if url else data_dir / "media"
+    with _usable(folder or data_dir):
+        if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            return Media(LocalStore(folder), data_dir, folder=folder, **room)
-        except OSError as error:
-            raise ConfigError(
-                f"[bot] data_dir: {folder} cannot be used: {error.strerror}."
-            ) from error
-    return Media(_open_bucket(url, options or {}), data_dir, folder=None, **room)
+        media = Media(
+            _open_bucket(url, options or {}) if folder is None else LocalStore(folder),
+            data_dir,
+            folder=folder,
+            cache_bytes=cache_bytes,
+            min_free_bytes=min_free_bytes,
+        )
+        media.open()
+    return media
+
+
+def look_at_media(url: str, data_dir: Path) -> Media:
+    """The store as it is, to list it: no folder is made, and a missing one is an empty one.
+
+    Raises `ConfigError`.
+    """
+    folder = None if url else data_dir / "media"
+    with _usable(folder or data_dir):
+        if folder is None:
+            store = _open_bucket(url, {})
+        else:
+            store = LocalStore(folder) if folder.exists() else MemoryStore()
+    return Media(store, data_dir, folder=folder, cache_bytes=CACHE_BYTES, min_free_bytes=0)
+
+
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"[bot] data_dir: {folder} cannot be used: {error.strerror}.") from error
 
 
 async def sample_link(url: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 
 from bot import choice, quota
 from bot.cli import handover, orphans, preflight
@@ -20,7 +20,7 @@ from bot.errors import (
     StoreError,
 )
 from bot.job import Job, JobState
-from bot.media import open_media
+from bot.media import Media, look_at_media
 from bot.ports import Finding, ModelCapabilities, Provider
 from bot.presets import CHOOSABLE, with_defaults
 from bot.refs import GenerationId, Micros, money
@@ -69,11 +69,11 @@ async def look(config: Config, *, seconds: float = ANSWER_WITHIN) -> list[Findin
     ]
 
 
-async def look_within(config: Config, database: Database) -> list[Finding]:
-    """What is found from inside the bot that runs on this database."""
+async def look_within(config: Config, database: Database, media: Media) -> list[Finding]:
+    """What is found from inside the bot that runs on this database and keeps its files there."""
     return [
         *_look_at_tables(config),
-        *await _look_inside(config, database),
+        *await _look_inside(config, database, media),
         *await _look_at_services(config, ANSWER_WITHIN),
         *await _look_at_chats(config, ANSWER_WITHIN),
     ]
@@ -118,7 +118,8 @@ async def _look_at_database(config: Config) -> list[Finding]:
             new = f"There is no database at {database.place} yet; the first start makes it"
             return [_well(new)]
         await database.start_reading()
-        found = await _look_inside(config, database)
+        with closing(look_at_media(config.bot.media_url, config.bot.data_dir)) as media:
+            found = await _look_inside(config, database, media)
         mark = await database.read(copy_marker.read)
         return [*found, _amiss(copy_marker.describe(database.place, mark))] if mark else found
     except (ConfigError, StoreError) as error:
@@ -127,19 +128,17 @@ async def _look_at_database(config: Config) -> list[Finding]:
         await database.stop()
 
 
-async def _look_inside(config: Config, database: Database) -> list[Finding]:
+async def _look_inside(config: Config, database: Database, media: Media) -> list[Finding]:
     return [
         *await inspect(database),
-        *await _look_at_files(config, database),
+        *await _look_at_files(config, database, media),
         _well(await database.describe()),
     ]
 
 
-async def _look_at_files(config: Config, database: Database) -> list[Finding]:
+async def _look_at_files(config: Config, database: Database, media: Media) -> list[Finding]:
     """Whether what is kept and what is named are the same."""
-    table = config.bot
-    media = open_media(table.media_url, table.data_dir)
-    now, days = SystemClock().now(), table.clip_retention_days
+    now, days = SystemClock().now(), config.bot.clip_retention_days
     return await orphans.look(database, media, now, days=days)
 
 

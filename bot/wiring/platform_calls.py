@@ -9,6 +9,7 @@ from bot.config import Config
 from bot.errors import InvalidRequest, ProviderError
 from bot.job import Job
 from bot.log import get_logger
+from bot.media import Media
 from bot.ports import Adapter, Finding, Provider
 from bot.refs import MessageRef
 from bot.request import Requester
@@ -16,10 +17,10 @@ from bot.store.database import Database
 
 log = get_logger(__name__)
 #: Looks at all that `raybot check` does, while the bot runs on this database.
-Check = Callable[[Config, Database], Awaitable[Sequence[Finding]]]
+Check = Callable[[Config, Database, Media], Awaitable[Sequence[Finding]]]
 
 
-async def no_check(_config: Config, _database: Database) -> Sequence[Finding]:
+async def no_check(_config: Config, _database: Database, _media: Media) -> Sequence[Finding]:
     """Where nobody looks."""
     raise InvalidRequest("Nothing looks at this here. On the machine: raybot check")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
@@ -496,13 +498,58 @@ async def test_a_database_that_everybody_may_read_is_said(simulator: Simulator) 
         assert (await said(config))[1] == [], "nobody else gets there"
 
 
+async def test_what_is_missing_in_the_data_folder_is_not_made(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    config = to_test_config(tmp_path, simulator)
+    async with running(config, simulator, RecordingAdapter(), MovableClock()):
+        pass
+    data = config.bot.data_dir
+    for folder in ("media", "tmp"):
+        shutil.rmtree(data / folder)
+    before = set(data.rglob("*"))
+    well, amiss = await said(config)
+    assert ("The books add up" in well, amiss) == (True, [])
+    # SQLite's own come with whoever reads it, and are for whom the file is.
+    beside = {data / f"raybot.db{suffix}" for suffix in ("-wal", "-shm")}
+    assert set(data.rglob("*")) - beside == before
+
+
+async def test_a_look_from_within_leaves_nothing_behind(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    config = to_test_config(tmp_path, simulator)
+    async with running(config, simulator, RecordingAdapter(), MovableClock()) as bot:
+        before = set((config.bot.data_dir / "tmp").iterdir())
+        await checkup.look_within(config, bot.app.database, bot.app._media)
+        assert set((config.bot.data_dir / "tmp").iterdir()) == before
+
+
+async def test_a_media_folder_that_may_not_be_looked_at_is_said(
+    tmp_path: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = to_test_config(tmp_path, simulator)
+    async with running(config, simulator, RecordingAdapter(), MovableClock()):
+        pass
+    exists = Path.exists
+
+    def refuse(path: Path) -> bool:
+        if path.name == "media":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    [amiss] = (await said(config))[1]
+    assert amiss == f"[bot] data_dir: {tmp_path}/data/media cannot be used: Permission denied."
+
+
 async def test_a_disk_that_is_nearly_full_is_said(tmp_path: Path, simulator: Simulator) -> None:
     config = to_test_config(tmp_path, simulator, bot={"min_free_bytes": 10**18})
     [amiss] = (await said(config))[1]
     assert "less free than the 1,000,000,000,000 MB of [bot] min_free_bytes" in amiss
     with read_logs() as log:
         async with running(config, simulator, RecordingAdapter(), MovableClock()) as bot:
-            within = await checkup.look_within(config, bot.app.database)
+            within = await checkup.look_within(config, bot.app.database, bot.app._media)
     assert amiss in [each.sentence for each in within if not each.is_well]
     assert log.getvalue().count("so nothing new is started") == 1, "a start says it once"
 

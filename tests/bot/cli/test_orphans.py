@@ -26,7 +26,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def said(bot: RunningBot) -> tuple[str, str]:
     """What is well, and what needs the operator."""
-    findings = await checkup._look_at_files(bot.config, bot.app.database)
+    findings = await checkup._look_at_files(bot.config, bot.app.database, bot.app._media)
     findings += await checkup.inspect(bot.app.database)
     well = "\n".join(each.sentence for each in findings if each.is_well)
     return well, "\n".join(each.sentence for each in findings if not each.is_well)
