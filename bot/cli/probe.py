@@ -26,13 +26,14 @@ from bot.errors import (
     ConfigError,
     ProviderError,
     ProviderUnavailable,
+    StoreError,
     SubmissionUncertain,
 )
 from bot.media import open_media
 from bot.ports import Generation, Provider, Submission
 from bot.refs import JobId, money
 from bot.request import VideoWork
-from bot.wiring.supply import Opened, open_provider, simulator_table
+from bot.wiring.supply import SIMULATOR, Opened, open_provider, simulator_table
 
 PROMPT = "A paper boat drifts slowly over calm water"
 #: How long the clip is watched; afterwards only its service knows of it.
@@ -42,6 +43,10 @@ LIFETIMES = {"expires", "x-amz-expires", "x-amz-date", "x-goog-expires", "ex", "
 LOST = (
     "The answer to the one submission was lost, so it may have been taken and paid. Look at your "
     "account there before you probe again."
+)
+NO_SIMULATOR = (
+    f"[providers.{SIMULATOR}] base_url is empty, so there is none to ask. `raybot simulator` "
+    "serves one; put the address that it prints there."
 )
 
 
@@ -63,9 +68,12 @@ async def probe(
 ) -> Told | None:
     """Ask, buy one clip, look at everything; None where nobody agreed.
 
-    Raises `ConfigError` without a key or a price, and `ProviderError`s.
+    Raises `ConfigError` without a key or a price, `ProviderError`s, and `StoreError` where the
+    report cannot be written.
     """
-    address = simulator_table(config).base_url if name == "simulator" else ""
+    address = simulator_table(config).base_url if name == SIMULATOR else ""
+    if name == SIMULATOR and not address:
+        raise ConfigError(NO_SIMULATOR)
     opened = open_provider(config, name, clock=clock, simulator_url=address)
     if opened is None:
         raise ConfigError(f"{name} has no api_key (RAYBOT_PROVIDERS__{name.upper()}__API_KEY).")
@@ -138,13 +146,30 @@ class Report:
         self._told: dict[str, Any] = {}
 
     async def add(self, **told: Any) -> None:
-        """Write this down, too."""
+        """Write this down, too; raises `StoreError`, which says what may be paid by then."""
         self._told |= told
-        await asyncio.to_thread(self._write, json.dumps(self._told, indent=2) + "\n")
+        try:
+            await asyncio.to_thread(self._write, json.dumps(self._told, indent=2) + "\n")
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be written: {error.strerror}. {self._stake()}"
+            ) from error
+
+    def _stake(self) -> str:
+        if "generation" in self._told:
+            name, generation = self._told["provider"], self._told["generation"]
+            return f"{name} was sent one clip, generation {generation}; look for it there."
+        return str(self._told.get("lost", "Nothing was bought."))
 
     def _write(self, text: str) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(text, "utf-8")
+        # What is there already stays where the disk is full now.
+        unfinished = self.path.with_suffix(".new")
+        try:
+            unfinished.write_text(text, "utf-8")
+            unfinished.replace(self.path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def _to_submission(
@@ -184,7 +209,11 @@ async def _wait(provider: Provider, generation: Generation, clock: Clock) -> Gen
 
 async def _keep(opened: Opened, url: str, folder: Path, stem: str, report: Report) -> Path | None:
     """The finished clip, verified and kept beside the report: it is paid for."""
-    media, codec = open_media("", folder), Codec()
+    try:
+        media, codec = open_media("", folder), Codec()
+    except ConfigError as error:
+        await report.add(clip_failed=error.sentence)
+        return None
     try:
         clips = Clips(media, codec, allow_hosts=frozenset({opened.host}))
         clip = await clips.fetch(url, JobId(stem))

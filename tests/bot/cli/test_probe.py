@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from bot.cli import commands, probe
 from bot.clock import SystemClock
 from bot.config import Config
-from bot.errors import ConfigError, SubmissionUncertain
+from bot.errors import ConfigError, StoreError, SubmissionUncertain
 from bot.http import read_refusal
 from bot.log import register_secret
 from bot.providers.luma import PAGE, Luma, Settings, read_manner
@@ -161,6 +163,63 @@ async def test_a_service_without_a_key_is_named(tmp_path: Path) -> None:
             await probe.probe(
                 to_config_of(tmp_path, server), "fal", agrees=lambda _: True, clock=SystemClock()
             )
+
+
+async def test_a_simulator_without_an_address_is_no_traceback(tmp_path: Path) -> None:
+    async with Simulator(settings(), Faults()) as server:
+        config = to_config_of(tmp_path, server)
+        with pytest.raises(ConfigError, match=r"base_url is empty.*`raybot simulator` serves"):
+            await probe.probe(config, "simulator", agrees=lambda _: True, clock=SystemClock())
+
+
+async def test_nothing_is_bought_where_no_report_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    async with Simulator(settings(), Faults()) as server:
+        with pytest.raises(StoreError, match=r"Not a directory\. Nothing was bought\.$"):
+            await probe.probe(
+                to_config_of(tmp_path, server), "luma", agrees=lambda _: True, clock=SystemClock()
+            )
+        assert not server.generations
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_disk_that_is_full_after_the_purchase_loses_nothing_that_is_known(
+    is_lost: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Path.write_text
+
+    def write_first(path: Path, text: str, *encoding: str) -> int:
+        if "generation" in text or "lost" in text:
+            write(path, text[:20], *encoding)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, text, *encoding)
+
+    monkeypatch.setattr(Path, "write_text", write_first)
+    async with Simulator(settings(), Faults()) as server:
+        if is_lost:
+            server.faults.drop("create", accepted=True)
+        with pytest.raises(StoreError, match="No space left on device") as refused:
+            await probe.probe(
+                to_config_of(tmp_path, server), "luma", agrees=lambda _: True, clock=SystemClock()
+            )
+        [bought] = server.generations
+    stake = probe.LOST if is_lost else f"luma was sent one clip, generation {bought}; look for it"
+    assert stake in refused.value.sentence
+    [report] = (tmp_path / "data" / "probes").iterdir()
+    assert json.loads(report.read_text("utf-8"))["provider"] == "luma", "what was there stays"
+
+
+async def test_a_clip_without_a_folder_to_go_to_is_told_in_the_report(tmp_path: Path) -> None:
+    (tmp_path / "data" / "probes").mkdir(parents=True)
+    (tmp_path / "data" / "probes" / "media").touch()
+    async with Simulator(settings(), Faults()) as server:
+        told = await probe.probe(
+            to_config_of(tmp_path, server), "luma", agrees=lambda _: True, clock=SystemClock()
+        )
+    assert told is not None
+    report = json.loads(told.report.read_text("utf-8"))
+    assert report["clip_failed"].endswith("probes/media cannot be used: File exists.")
+    assert "observed" in report
 
 
 async def test_a_running_bot_learns_and_so_does_the_next(
