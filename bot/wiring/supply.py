@@ -40,7 +40,7 @@ NO_KEY = (
 class SimulatorTable(Frozen):
     """`[providers.simulator]`: where it is (empty: one is started here) and how fast time runs."""
 
-    base_url: str = ""
+    base_url: str = Field("", pattern=r"^(https?://[\w\[].*)?$")
     speed: float = Field(4.0, gt=0)
     running_limit: int = Field(10, ge=1)
     first_look_seconds: float = Field(0.5, ge=0)

@@ -259,6 +259,12 @@ async def test_a_wrong_key_in_the_table_of_a_service_that_is_not_used_is_refused
     ]
 
 
+async def test_an_address_of_the_simulator_that_is_none_is_named(tmp_path: Path) -> None:
+    tables = {"providers": {"simulator": {"base_url": "localhost:8990"}}}
+    _, amiss = await said(to_config_of(tmp_path, defaults={"providers": ["simulator"]}, **tables))
+    assert amiss[0].startswith("[providers.simulator] base_url: ")
+
+
 async def test_a_simulator_that_is_not_there_yet_is_no_trouble(tmp_path: Path) -> None:
     well, amiss = await said(to_config_of(tmp_path, defaults={"providers": ["simulator"]}))
     assert "simulator: starts together with Raybot; nothing is charged" in well
