@@ -281,7 +281,7 @@ class App:
             resolve=self.operations.resolve,
             unpark=self.operations.unpark,
             trouble_of=lambda name: self._watchers[name].admission.trouble_sentence,
-            chart=Charts(self._codec, config.bot.data_dir / "charts").draw,
+            chart=Charts(self._codec, config.bot.data_dir / "charts").try_to_draw,
             sign=self._signer.sign,
             is_admin=reach.is_admin,
             link_to=reach.link_to,

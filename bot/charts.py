@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.codec import Codec
+from bot.errors import StoreError
 from bot.log import get_logger
 from bot.overview import UsageRow
 from bot.refs import money
@@ -31,13 +32,25 @@ class Charts:
         self._folder = folder
 
     async def draw(self, days: Sequence[UsageRow]) -> bytes | None:
-        """A PNG of days by their dates, earliest first; None where nothing here can draw it."""
+        """A PNG of days by their dates, earliest first; None where nothing here can draw it.
+
+        Raises `StoreError` where the folder cannot be used.
+        """
         if find_spec("matplotlib") is None or not days:
             return None
         try:
             return await self._draw(days)
         except OSError as error:
-            log.warning("chart.not_drawn", cause=error.strerror)
+            raise StoreError(
+                f"No chart can be drawn in {self._folder}: {error.strerror}."
+            ) from error
+
+    async def try_to_draw(self, days: Sequence[UsageRow]) -> bytes | None:
+        """The same for a page that does without it."""
+        try:
+            return await self.draw(days)
+        except StoreError as error:
+            log.warning("chart.not_drawn", cause=error.sentence)
             return None
 
     async def _draw(self, days: Sequence[UsageRow]) -> bytes | None:

@@ -33,6 +33,10 @@ from bot.wiring.supply import invitation, key_elsewhere, load_adapter, manifest,
 
 PROGRESS_SECONDS = 3.0
 NO_KEY_YET = "No video service has a key yet (RAYBOT_PROVIDERS__LUMA__API_KEY)."
+NO_CHARTS = (
+    "Nothing here draws charts. `make charts` installs what does; for the image PACKAGES=charts "
+    "in .env and a new build."
+)
 StopSignal = Callable[[], asyncio.Event]
 DEMO = (
     "/ray a red fox trotting through fresh snow, low sun --ar 16:9 --dur 5s --camera orbit_left",
@@ -224,7 +228,7 @@ async def _draw(config: Config, days: Sequence[UsageRow], target: Path) -> None:
     finally:
         await codec.aclose()
     if drawn is None:
-        raise InvalidRequest("Nothing here draws charts. `make charts` installs what does.")
+        raise InvalidRequest(NO_CHARTS)
     _write(target, drawn)
 
 

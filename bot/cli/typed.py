@@ -18,6 +18,7 @@ from bot.cli.prompts import Given
 from bot.config import Config, load_config
 from bot.errors import BotError, CommitUnknown, ConfigError, InvalidRequest
 from bot.store.database import open_database
+from bot.store.replace_file import is_there
 from bot.store.reports import Grouping
 from bot.wiring.startup import database_url
 
@@ -233,7 +234,7 @@ def usage(
     """Who used what, and what it cost; days are those of the time zone under limits."""
     if is_csv and is_json:
         raise InvalidRequest("Choose one: --csv or --json.")
-    if chart is not None and chart.exists():
+    if chart is not None and is_there(chart):
         raise InvalidRequest(f"{chart} exists already.")
     form: Form = "csv" if is_csv else "json" if is_json else "table"
     period = Period(since=since, until=until, days=days)
@@ -324,7 +325,7 @@ def _act(path: Path | None, act: str, values: Mapping[str, object]) -> None:
 
 def _load(path: Path | None) -> Config:
     default = Path("config.toml")
-    return load_config(path or (default if default.exists() else None))
+    return load_config(path or (default if is_there(default) else None))
 
 
 def _stop_signal() -> asyncio.Event:

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bot import charts
 from bot.charts import panels_of, ticks_to
 from bot.cli import commands
 from bot.cli.pages import Period
+from bot.errors import InvalidRequest, StoreError
 from bot.overview import UsageRow
 from bot.refs import Micros
 from bot.words import days_between
@@ -84,3 +86,27 @@ async def test_a_command_draws_the_days_into_a_file(
     assert (picture.format, picture.size) == ("PNG", (990, 594))
     left = [each.name for each in (bot.config.bot.data_dir / "charts").iterdir()]
     assert all(each.startswith("fontlist") for each in left), "nothing else stays"
+
+
+async def test_a_folder_that_cannot_be_written_is_told_and_a_page_does_without_it(
+    start_bot: Callable[..., Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib", reason="the extra `charts` is not installed")
+    bot, target = await start_bot(), tmp_path / "days.png"
+    folder = bot.config.bot.data_dir / "charts"
+    folder.touch()
+    with pytest.raises(StoreError) as refused:
+        await commands.usage(bot.config, Period(days=31), "day", "csv", target)
+    assert refused.value.sentence == f"No chart can be drawn in {folder}: File exists."
+    assert not target.exists()
+    used = await bot.studio.admin.usage_of_days("recording:local", 3)
+    assert (used.chart, len(used.days)) == (None, 3)
+
+
+async def test_without_what_draws_it_is_said_how_to_get_it(
+    start_bot: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charts, "find_spec", lambda _: None)
+    bot = await start_bot()
+    with pytest.raises(InvalidRequest, match=r"`make charts`.*for the image PACKAGES=charts"):
+        await commands.usage(bot.config, Period(days=31), "day", "csv", tmp_path / "days.png")

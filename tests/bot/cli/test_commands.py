@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
 from bot.app import ADDRESS_FILE
-from bot.cli import acts
+from bot.cli import acts, typed
 from bot.cli.commands import for_chat, for_playground
 from bot.config import Config, to_config
 from bot.errors import StoreError
@@ -73,6 +75,25 @@ def test_the_page_says_why_it_uses_the_simulator(capsys: pytest.CaptureFixture[s
     for names in ((), ("luma", "luma_agents")):
         for_playground(config_with(*names))
         assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("words", [["migrate"], ["usage", "--chart", "config.toml"]])
+def test_a_folder_that_may_not_be_entered_is_a_sentence(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    look = Path.stat
+
+    def refuse(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path.name == "config.toml":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return look(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    monkeypatch.setattr(sys, "argv", ["raybot", *words])
+    with pytest.raises(SystemExit) as ended:
+        typed.run_typed()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "raybot: config.toml cannot be read: Permission denied.\n"
 
 
 async def test_a_bot_that_hangs_is_not_waited_for_for_ever(
