@@ -9,10 +9,14 @@ from collections.abc import Mapping
 import aiohttp
 
 from bot.app import ADDRESS_FILE, DESK, App
+from bot.clock import SystemClock
 from bot.config import Config
 from bot.errors import ConfigError, InvalidRequest, StoreError
+from bot.pause import Pause
+from bot.store import copy_marker
 from bot.store.database import open_database
 from bot.store.replace_file import is_there
+from bot.tables import OPERATOR
 from bot.web import act_token
 from bot.wiring.reception import DESK_LINK
 from bot.wiring.startup import database_url, secret_key
@@ -35,14 +39,27 @@ async def act(config: Config, name: str, values: Mapping[str, object]) -> str:
     """An operator's act: through the running bot, or on the database if none runs.
 
     A database that several processes share takes it from one more. Returns what came of it;
-    raises `InvalidRequest`, and `StoreError` where the bot says nothing.
+    raises `ConfigError`, `InvalidRequest`, and `StoreError` where the bot says nothing.
     """
     if _is_running(config):
         address = (config.bot.data_dir / ADDRESS_FILE).read_text("utf-8").strip()
         return await _act_through(address, name, values, config)
+    if name in ("pause", "resume"):
+        return await _pause(config, name, values)
     async with App(config.with_changes({"bot": {"public_port": 0, "private_port": 0}}), {}) as app:
         done = await app.operations.act(name, values)
     return str(done["sentence"])
+
+
+async def _pause(config: Config, name: str, values: Mapping[str, object]) -> str:
+    """What stops the spending needs the database alone, and no key of a video service."""
+    database = open_database(database_url(config))
+    try:
+        await copy_marker.open_for_bot(database)
+        paused = Pause(database=database, clock=SystemClock())
+        return await paused.act(name, values, actor=OPERATOR)
+    finally:
+        await database.stop()
 
 
 async def desk_link(config: Config, name: str, *, has_desk: bool) -> str:

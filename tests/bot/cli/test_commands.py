@@ -15,8 +15,11 @@ from bot.app import ADDRESS_FILE
 from bot.cli import acts, typed
 from bot.cli.commands import for_chat, for_playground
 from bot.config import Config, to_config
-from bot.errors import StoreError
-from tests.conftest import RunningBot
+from bot.errors import ConfigError, Paused, StoreError
+from bot.simulator import Simulator
+from tests.conftest import RunningBot, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter
+from tests.postgres import postgres_database
 
 KEY = {"api_key": "a-key-0123456789"}
 ELSEWHERE = (
@@ -94,6 +97,40 @@ def test_a_folder_that_may_not_be_entered_is_a_sentence(
         typed.run_typed()
     assert ended.value.code == 2
     assert capsys.readouterr().err == "raybot: config.toml cannot be read: Permission denied.\n"
+
+
+async def test_a_stopped_bot_is_paused_and_resumed_without_any_key(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    config = to_test_config(tmp_path, simulator)
+    async with running(config, simulator, RecordingAdapter(), MovableClock()):
+        pass
+    bare = to_config({"bot": {"data_dir": str(config.bot.data_dir)}})
+    said = await acts.act(bare, "pause", {"message": "Back tomorrow."})
+    assert said.startswith("Paused everywhere: nothing is started. 0 jobs stay in line")
+    async with running(config, simulator, RecordingAdapter(), MovableClock()) as bot:
+        with pytest.raises(Paused, match=r"Back tomorrow\."):
+            await bot.ask()
+    assert (await acts.act(bare, "resume", {})).startswith("Going on.")
+    async with running(config, simulator, RecordingAdapter(), MovableClock()) as bot:
+        await bot.ask()
+    with pytest.raises(ConfigError, match="No video service has a key"):
+        await acts.act(bare, "unpark", {"job_id": "r-0y8xk7m2q4"})
+
+
+async def test_processes_that_share_a_database_are_paused_without_any_key(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    with postgres_database() as url:
+        shared = {"database_url": url, "single_host": True}
+        config = to_test_config(tmp_path, simulator, bot=shared)
+        bare = to_config({"bot": {**shared, "data_dir": str(tmp_path / "elsewhere")}})
+        async with running(config, simulator, RecordingAdapter(), MovableClock()) as bot:
+            await acts.act(bare, "pause", {})
+            with pytest.raises(Paused):
+                await bot.ask()
+            await acts.act(bare, "resume", {})
+            await bot.ask()
 
 
 async def test_a_bot_that_hangs_is_not_waited_for_for_ever(
