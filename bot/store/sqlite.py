@@ -155,6 +155,8 @@ class SqliteDatabase(Database):
     def _check_copy(self, target: Path) -> None:
         if not replace_file.is_there(self.path):
             raise InvalidRequest(f"There is no database at {self.path}.")
+        if not self.path.is_file():
+            raise StoreError(f"{self.path} is no file, so there is nothing to copy.")
         if replace_file.is_there(target):
             raise InvalidRequest(f"{target} exists already.")
         if not target.parent.is_dir():

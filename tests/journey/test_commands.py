@@ -314,6 +314,14 @@ def test_a_run_without_a_configuration_names_what_makes_one(tmp_path: Path) -> N
     assert "such as [adapters.terminal]" in raybot("run", cwd=tmp_path).stderr
 
 
+def test_a_backup_of_what_is_no_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "data" / "raybot.db").mkdir(parents=True)
+    done = raybot("backup", "copy.db", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "raybot: data/raybot.db is no file, so there is nothing to copy.\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["data"]
+
+
 def test_a_migration_says_that_there_was_no_database(tmp_path: Path) -> None:
     made = "There was no database at data/raybot.db, so an empty one was made.\n"
     assert raybot("migrate", cwd=tmp_path).stdout == made
