@@ -229,38 +229,62 @@
     composer.elements.text.focus();
   }
 
+  // Words whose image is on its way wait for it: without it they would be another request. What
+  // is changed meanwhile, or whose image did not arrive, is sent by another press alone.
+  const ON_ITS_WAY = "An image is still on its way.";
+  let uploads = 0, isHeld = false, hasFailed = false;
+  function hold() {
+    isHeld = true;
+    if (!hasFailed) trouble(ON_ITS_WAY);
+  }
   async function upload(files) {
+    // The field that they were picked in is emptied.
     const images = [...files];
-    for (const file of images) {
-      if (all(".chip").length >= MOST_IMAGES) return trouble("A clip takes two images: one to start from and one to end on.");
-      if (file.size > IMAGE_BYTES) { trouble(`${file.name} is larger than 20 MB.`); continue; }
-      document.body.classList.add("uploading");
-      try {
-        const answer = await fetch("/web/images", {
-          method: "POST", body: file,
-          headers: { "X-CSRF-Token": one("meta[name=csrf]").content, "HX-Request": "true", "Content-Type": "application/octet-stream" },
-        });
-        const html = await answer.text();
-        if (answer.status === 201) { trouble(""); chip(html); }
-        else if (answer.ok) htmx.swap("#messages", html, { swapStyle: "none" });
-        else if (answer.status === 401) trouble(OUT);
-        else trouble(answer.status === 413 ? `${file.name} is larger than 20 MB.` : "The image could not be sent. Load the page again.");
-      } catch { trouble(AWAY); }
-      document.body.classList.remove("uploading");
-    }
+    if (!uploads) { trouble(""); hasFailed = false; }
+    uploads += 1;
+    document.body.classList.add("uploading");
+    for (const file of images) if (!(await bring(file))) hasFailed = true;
+    uploads -= 1;
+    if (uploads) return;
+    document.body.classList.remove("uploading");
+    if (one("#trouble").textContent === ON_ITS_WAY) trouble("");
+    const isDue = isHeld && !hasFailed;
+    isHeld = false;
+    if (isDue) composer.requestSubmit();
+  }
+
+  // Whether it is there; else it is said why not.
+  async function bring(file) {
+    let why = file.size > IMAGE_BYTES ? `${file.name} is larger than 20 MB.` : "";
+    if (all(".chip").length >= MOST_IMAGES) why = "A clip takes two images: one to start from and one to end on.";
+    if (why) { trouble(why); return false; }
+    try {
+      const answer = await fetch("/web/images", {
+        method: "POST", body: file,
+        headers: { "X-CSRF-Token": one("meta[name=csrf]").content, "HX-Request": "true", "Content-Type": "application/octet-stream" },
+      });
+      const html = await answer.text();
+      if (answer.status === 201) chip(html);
+      else if (answer.ok) htmx.swap("#messages", html, { swapStyle: "none" });
+      else if (answer.status === 401) trouble(OUT);
+      else trouble(answer.status === 413 ? `${file.name} is larger than 20 MB.` : "The image could not be sent. Load the page again.");
+      return answer.status === 201;
+    } catch { trouble(AWAY); return false; }
   }
 
   if (composer) {
     const text = composer.elements.text;
-    text.addEventListener("input", grow);
+    text.addEventListener("input", () => { isHeld = false; grow(); });
     text.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       if (!one("#send").disabled) composer.requestSubmit();
     });
     composer.addEventListener("htmx:confirm", (event) => {
+      if (event.target !== composer) return;
       const isEmpty = !text.value.trim() && !all(".chip").length;
-      if (event.target === composer && isEmpty) event.preventDefault();
+      if (uploads) hold();
+      if (uploads || isEmpty) event.preventDefault();
     });
     one("#files").addEventListener("change", (event) => { upload(event.target.files); event.target.value = ""; });
     document.addEventListener("paste", (event) => {
@@ -284,6 +308,7 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
+    isHeld = false;
     const set = button.dataset;
     if ("dismiss" in set) { one("#notes").replaceChildren(); composer.elements.text.focus(); }
     else if ("close" in set) button.closest(".ask").replaceChildren();

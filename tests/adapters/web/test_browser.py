@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import parse_qs
 
 import pytest
@@ -64,6 +66,34 @@ async def _send(page: Page, text: str) -> None:
 def _nonce(sent: Request) -> str:
     """What tells one message that was sent from another."""
     return parse_qs(sent.post_data or "").get("nonce", [""])[0]
+
+
+def _sent_by(page: Page) -> list[dict[str, list[str]]]:
+    """The fields of each message that the page sends from now on."""
+    said: list[dict[str, list[str]]] = []
+
+    def note(request: Request) -> None:
+        if request.url.endswith("/web/say"):
+            said.append(parse_qs(request.post_data or ""))
+
+    page.on("request", note)
+    return said
+
+
+@asynccontextmanager
+async def _on_its_way(page: Page, content: str, *, arrives: bool = True) -> AsyncIterator[None]:
+    """An image was dropped; it arrives, or is lost, at the end of this."""
+    is_over = asyncio.Event()
+
+    async def answer_late(route: Route) -> None:
+        await is_over.wait()
+        await (route.continue_() if arrives else route.abort())
+
+    await page.route("**/web/images", answer_late, times=1)
+    await page.evaluate(DROP, [content, "sea.png"])
+    await expect(page.locator("body.uploading")).to_have_count(1)
+    yield
+    is_over.set()
 
 
 async def _last(page: Page) -> JobId:
@@ -160,6 +190,51 @@ async def test_an_image_is_dropped_and_animated_and_no_image_is_not(here: Surrou
         await expect(page.get_by_text("This file is not an image.")).to_be_hidden()
         await held.get_by_role("button", name="Remove").click()
         await expect(held).to_have_count(0)
+
+
+async def test_words_wait_for_an_image_that_is_on_its_way(here: Surroundings) -> None:
+    content = base64.b64encode(png()).decode()
+    async with here.page() as page:
+        said = _sent_by(page)
+        before = await page.locator("article[id^=r-]").count()
+        async with _on_its_way(page, content):
+            await _send(page, "the waves roll in")
+            await expect(page.get_by_text("An image is still on its way.")).to_be_visible()
+            await expect(page.locator("#text")).to_have_value("the waves roll in")
+            assert said == []
+        cards = page.locator("article[id^=r-]")
+        await expect(cards).to_have_count(before + 1)
+        await expect(cards.last.get_by_alt_text("The image it starts from")).to_be_visible()
+        await expect(page.get_by_text("An image is still on its way.")).to_be_hidden()
+        await expect(page.locator(".chip")).to_have_count(0)
+        # Who goes on typing says when it is to be sent.
+        async with _on_its_way(page, content):
+            await _send(page, "the tide")
+            await page.keyboard.type(" comes in")
+        await expect(page.locator(".chip")).to_have_count(1)
+        await expect(page.locator("body.uploading")).to_have_count(0)
+        await expect(page.locator("#text")).to_have_value("the tide comes in")
+        await expect(page.get_by_text("An image is still on its way.")).to_be_hidden()
+        assert len(said) == 1
+        await page.keyboard.press("Enter")
+        await expect(cards).to_have_count(before + 2)
+        assert all(each["image"] for each in said)
+
+
+async def test_words_whose_image_does_not_arrive_are_not_sent(here: Surroundings) -> None:
+    content = base64.b64encode(png()).decode()
+    async with here.page() as page:
+        said = _sent_by(page)
+        async with _on_its_way(page, content, arrives=False):
+            await _send(page, "the waves roll out")
+            # Another one that does arrive is not enough.
+            await page.evaluate(DROP, [content, "sky.png"])
+            await expect(page.locator(".chip")).to_have_count(1)
+        await expect(page.get_by_text("Raybot cannot be reached")).to_be_visible()
+        await expect(page.locator("body.uploading")).to_have_count(0)
+        await expect(page.locator("#text")).to_have_value("the waves roll out")
+        assert said == []
+        here.complaints.clear()  # Of the connection, rightly.
 
 
 async def test_a_page_that_was_cut_off_shows_each_message_once(here: Surroundings) -> None:
