@@ -287,7 +287,8 @@ class Belongings:
     """What is kept of a person in a place: how many of each.
 
     `under_way` of the requests have not ended; `letters` are copies of clips that they were sent,
-    `reasons` what they said of clips they reported. `going` requests are being removed already.
+    `reasons` what they said of clips they reported. `brought` images and `said` messages are what
+    an adapter keeps by itself. `going` requests are being removed already.
     """
 
     requests: int = 0
@@ -298,12 +299,15 @@ class Belongings:
     stars: int = 0
     reasons: int = 0
     letters: int = 0
+    brought: int = 0
+    said: int = 0
     going: int = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing that could be asked to go."""
-        return not (self.requests or self.settings or self.stars or self.reasons or self.letters)
+        kept = (self.requests, self.settings, self.stars, self.reasons, self.letters)
+        return not any((*kept, self.brought, self.said))
 
 
 @dataclass(frozen=True, kw_only=True)

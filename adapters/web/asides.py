@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from adapters.web import buttons
 from adapters.web.buttons import Button
 from adapters.web.images import Images
-from adapters.web.parse import NAME
+from adapters.web.parse import NAME, TENANT
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, StoreBusy
 from bot.log import get_logger
@@ -65,6 +65,11 @@ class Kept:
         """What it is called on a page."""
         mark = hashlib.sha256(self.key.encode()).hexdigest()[:16]
         return f"{MODERATED if self.is_for_moderators else ASIDE}{mark}"
+
+    @property
+    def person(self) -> str:
+        """Whose room it is in; empty: everybody's."""
+        return f"{TENANT}:{self.whom}" if self.whom else ""
 
 
 _ROW: TypeAdapter[Kept] = TypeAdapter(Kept)
@@ -138,11 +143,18 @@ class Asides:
             if old:
                 await self._drop(old, every)
 
-    async def forget(self, user: str, *, is_alone: bool) -> None:
-        """Let go what is for somebody, and for everybody where they are alone here."""
+    async def count(self, user: str, *, is_alone: bool) -> int:
+        """How many are for somebody, and for everybody where they are alone here."""
+        return sum(is_alone or each.whom == user for each in await self._read())
+
+    async def forget(self, user: str, *, is_alone: bool) -> list[Kept]:
+        """Let go what `count` counts; what that was."""
         async with self._studio.replicas.turn(_KEPT):
             every = await self._read()
-            await self._drop([each for each in every if is_alone or each.whom == user], every)
+            gone = [each for each in every if is_alone or each.whom == user]
+            if gone:
+                await self._drop(gone, every)
+            return gone
 
     async def _drop(self, gone: Sequence[Kept], every: Sequence[Kept]) -> None:
         for each in gone:

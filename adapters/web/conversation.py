@@ -31,7 +31,6 @@ from adapters.follow_ups import follow_up
 from adapters.opinions import ANSWERS, OUTCOMES, VERDICTS, Opinion, Opinions
 from adapters.own_place import Admin, AdminAct
 from adapters.typed_frames import end_of
-from adapters.web.asides import Asides
 from adapters.web.buttons import EDIT, REASONS, Pressed, to_typed
 from adapters.web.images import Images
 from adapters.web.parse import THREAD, Said, read_text, to_key, to_request
@@ -85,23 +84,19 @@ class Answer:
 
 
 class Conversation:
-    """One person's, in their channel; `is_alone`: nobody else comes here."""
+    """One person's, in their channel."""
 
     def __init__(
         self,
         studio: Studio,
         images: Images,
-        asides: Asides,
         requester: Requester,
         *,
-        is_alone: bool,
         clock: Clock,
     ) -> None:
         self._studio = studio
         self._images = images
-        self._asides = asides
         self._who = requester
-        self._is_alone = is_alone
         self._opinions = Opinions(studio, channel=THREAD.channel, has_buttons=True)
         self._admin = Admin(studio, self._opinions, clock=clock)
 
@@ -272,9 +267,6 @@ class Conversation:
     async def _forget(self, *, is_confirmed: bool) -> Answer:
         page = await self._studio.erasure.forget(self._who, is_confirmed=is_confirmed)
         text = describe_forgetting(page)
-        if page.is_begun:
-            await self._asides.forget(self._who.user, is_alone=self._is_alone)
-            await self._images.forget(self._who)
         if page.can_begin:
             text = replace(text, lines=(*text.lines, CONFIRM_TYPED))
         return Answer(text=text, is_forgotten=page.is_begun)

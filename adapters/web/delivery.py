@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from adapters.web.asides import Asides, Kept
 from adapters.web.images import Images
-from adapters.web.parse import NAME, TENANT, direct_to, to_direct
+from adapters.web.keeper import WebKeeper
+from adapters.web.parse import NAME, direct_to, to_direct
 from adapters.web.rooms import CHANGED, RoomContext, Rooms
 from bot.clock import Clock
 from bot.errors import BotError, ThreadGone
@@ -50,15 +51,15 @@ class Delivery:
         self._clock = clock
         self._images = Images(studio, folder, days=image_days, clock=clock)
         self._asides = Asides(studio, self._images, days=image_days, clock=clock)
-        self._rooms = Rooms(
-            RoomContext(
-                studio=studio,
-                images=self._images,
-                asides=self._asides,
-                clock=clock,
-                is_alone=not studio.entry.is_public,
-            )
+        context = RoomContext(
+            studio=studio,
+            images=self._images,
+            asides=self._asides,
+            clock=clock,
+            is_alone=not studio.entry.is_public,
         )
+        self._rooms = Rooms(context)
+        studio.erasure.also(WebKeeper(context, self._rooms))
         #: What other processes say has changed, and for whom.
         self._heard: dict[tuple[str, str], None] = {}
         self._hears = asyncio.Event()
@@ -125,7 +126,7 @@ class Delivery:
         await self._show(await self._asides.put(key, notice, whom=whom))
 
     async def _show(self, aside: Kept) -> None:
-        await self._rooms.show(aside.name, f"{TENANT}:{aside.whom}" if aside.whom else "")
+        await self._rooms.show(aside.name, aside.person)
 
     # ---- other processes, and time ------------------------------------------------------
 

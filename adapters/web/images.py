@@ -64,7 +64,7 @@ class Images:
     async def keep(self, content: bytes, who: Requester) -> str:
         """Keep one of somebody's, durably; its id. Raises `FrameRejected` for what is no image."""
         check_image(content)
-        return await self._keep(lambda: content, _mark(who))
+        return await self._keep(lambda: content, _mark(who.person))
 
     async def keep_copy(self, path: Path) -> str:
         """Keep a copy of a clip or a picture of ours, as long as images are; its id."""
@@ -113,36 +113,55 @@ class Images:
 
     async def show(self, images: Sequence[str], who: Requester) -> None:
         """Put these into somebody's channel; those that are there stay where they are."""
+        mark = _mark(who.person)
         async with self._writing:
-            shown = await self._shown(who)
+            shown = await self._shown(mark)
             known = {each.image for each in shown}
             new = [each for each in images if each not in known]
             shown += [Brought(image=each, at=self._clock.now()) for each in new]
-            await self._remember(shown, who)
+            await self._remember(shown, mark)
 
     async def shown(self, who: Requester) -> list[Brought]:
         """Those in their channel, as far as they are still kept, oldest first."""
-        return [each for each in await self._shown(who) if self.has(each.image)]
+        shown = await self._shown(_mark(who.person))
+        return [each for each in shown if self.has(each.image)]
 
     async def take_away(self, image: str, who: Requester) -> None:
         """Delete one of theirs, and take it out of the channel; fine if it is gone."""
-        if not is_image_id(image) or not image.startswith(_mark(who)):
+        mark = _mark(who.person)
+        if not is_image_id(image) or not image.startswith(mark):
             return
         async with self._writing:
             await self.delete(image)
-            left = [each for each in await self._shown(who) if each.image != image]
-            await self._remember(left, who)
+            left = [each for each in await self._shown(mark) if each.image != image]
+            await self._remember(left, mark)
 
     async def delete(self, image: str) -> None:
         """Delete one; fine if it is gone."""
         if is_image_id(image):
             await asyncio.to_thread((self._folder / image).unlink, missing_ok=True)
 
-    async def forget(self, who: Requester) -> None:
-        """Delete all of theirs."""
+    async def count(self, person: str) -> int:
+        """How many of somebody's are kept."""
+        mark = _mark(person)
+        return len(await asyncio.to_thread(lambda: [*self._folder.glob(f"{mark}*")]))
+
+    async def forget(self, person: str) -> list[Brought]:
+        """Delete all of somebody's; those that stood in their channel. Raises `StoreBusy`."""
+        mark = _mark(person)
         async with self._writing:
-            await asyncio.to_thread(self._delete_older, None, _mark(who))
-            await self._remember([], who)
+            shown = await self._shown(mark)
+            try:
+                await asyncio.to_thread(self._delete_of, mark)
+            except OSError as error:
+                why = error.strerror or "unknown cause"
+                raise StoreBusy(f"The images could not be deleted: {why}.") from error
+            await self._remember([], mark)
+            return shown
+
+    def _delete_of(self, mark: str) -> None:
+        for path in (*self._folder.glob(f"{mark}*"), *self._folder.glob(f".{mark}*.part")):
+            path.unlink(missing_ok=True)
 
     async def sweep(self) -> None:
         """Delete what is old."""
@@ -152,24 +171,23 @@ class Images:
         except OSError as error:
             log.warning("web.images_not_swept", cause=str(error))
 
-    def _delete_older(self, than: datetime | None, mark: str = "") -> None:
+    def _delete_older(self, than: datetime) -> None:
         for path in self._folder.iterdir():
             image = path.name.removeprefix(".").removesuffix(".part")
             with suppress(OSError):
-                is_old = than is None or path.stat().st_mtime < than.timestamp()
-                if is_old and is_image_id(image) and image.startswith(mark):
+                if is_image_id(image) and path.stat().st_mtime < than.timestamp():
                     path.unlink()
 
-    async def _shown(self, who: Requester) -> list[Brought]:
-        kept = await self._studio.recall(NAME, f"{_SHOWN} {_mark(who)}")
+    async def _shown(self, mark: str) -> list[Brought]:
+        kept = await self._studio.recall(NAME, f"{_SHOWN} {mark}")
         rows = json.loads(kept) if kept else []
         return [Brought(image=row[0], at=datetime.fromisoformat(row[1])) for row in rows]
 
-    async def _remember(self, shown: Sequence[Brought], who: Requester) -> None:
+    async def _remember(self, shown: Sequence[Brought], mark: str) -> None:
         rows = [(each.image, each.at.isoformat()) for each in shown[-MOST_SHOWN:]]
-        await self._studio.remember(NAME, f"{_SHOWN} {_mark(who)}", json.dumps(rows))
+        await self._studio.remember(NAME, f"{_SHOWN} {mark}", json.dumps(rows))
 
 
-def _mark(who: Requester) -> str:
+def _mark(person: str) -> str:
     """How the ids of somebody's images begin, so that they alone remove them."""
-    return hashlib.sha256(who.person.encode()).hexdigest()[: len(OURS)]
+    return hashlib.sha256(person.encode()).hexdigest()[: len(OURS)]

@@ -45,9 +45,7 @@ class Room:
         self.conversation = Conversation(
             building.studio,
             building.images,
-            building.asides,
             who,
-            is_alone=building.is_alone,
             clock=building.clock,
         )
         self._reader = "" if building.is_alone else who.person

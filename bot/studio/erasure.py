@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from bot.bot_context import BotContext
 from bot.clips import Clips
@@ -17,7 +19,7 @@ from bot.courier import Courier
 from bot.errors import BotError, Stale, StoreError, ThreadGone, asks_for_no_clip
 from bot.job import TERMINAL, Job
 from bot.log import get_logger
-from bot.overview import Forgetting
+from bot.overview import Belongings, Forgetting
 from bot.refs import JobId
 from bot.request import Requester
 from bot.routing.planning import Planner
@@ -42,6 +44,16 @@ TOLD_WITHIN = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=7)
 #: Takes a job back for its person.
 Cancel = Callable[[JobId, Requester], Awaitable[object]]
+
+
+class Keeper(Protocol):
+    """An adapter that keeps something of people by itself."""
+
+    async def count(self, person: str) -> tuple[int, int]:
+        """How many images and messages of somebody it keeps; none of another adapter's person."""
+
+    async def forget(self, person: str) -> None:
+        """Let all of that go, now; fine if there is nothing. Raises `StoreError`."""
 
 
 class Erasure:
@@ -69,6 +81,11 @@ class Erasure:
         self._courier = courier
         self._cancel = cancel
         self._due = asyncio.Event()
+        self._keepers: list[Keeper] = []
+
+    def also(self, keeper: Keeper) -> None:
+        """What this one keeps is counted and goes, too."""
+        self._keepers.append(keeper)
 
     def wake(self) -> None:
         """There is something to do."""
@@ -83,16 +100,20 @@ class Erasure:
         It goes on by itself, also after a restart. Asked for again it does nothing more.
         """
         person, now = requester.person, self._clock.now()
+        what = await self._belongings(person)
 
         def begin(tx: Tx) -> bool:
-            if erasing.belongings(tx.conn, person).is_empty:
+            is_kept = bool(what.brought or what.said)
+            if not is_kept and erasing.belongings(tx.conn, person).is_empty:
                 return False
             self._begin(tx, person, now)
             settings.write_audit(tx, now, actor=person, act="forget", target=person, detail="")
             return True
 
-        what = await self._database.read(lambda conn: erasing.belongings(conn, person))
-        is_begun = is_confirmed and await self._database.write(begin)
+        is_begun = is_confirmed and not what.is_empty
+        if is_begun:
+            await self._let_go(person)
+            is_begun = await self._database.write(begin)
         return Forgetting(what=what, is_begun=is_begun)
 
     async def forget_other(
@@ -104,9 +125,10 @@ class Erasure:
         """
         person = to_person(tenant, user)
         self._rights.check(tenant, actor=actor)
-        what = await self._database.read(lambda conn: erasing.belongings(conn, person))
+        what = await self._belongings(person)
         is_begun = is_confirmed and not what.is_empty
         if is_begun:
+            await self._let_go(person)
             await self._rights.act(
                 tenant,
                 actor,
@@ -115,6 +137,18 @@ class Erasure:
                 target=person,
             )
         return Forgetting(what=what, of=user, is_begun=is_begun)
+
+    async def _belongings(self, person: str) -> Belongings:
+        what = await self._database.read(lambda conn: erasing.belongings(conn, person))
+        for keeper in self._keepers:
+            images, messages = await keeper.count(person)
+            what = replace(what, brought=what.brought + images, said=what.said + messages)
+        return what
+
+    async def _let_go(self, person: str) -> None:
+        # Before it is written: where it fails they are told, and ask again.
+        for keeper in self._keepers:
+            await keeper.forget(person)
 
     def _begin(self, tx: Tx, person: str, now: datetime) -> None:
         erasing.begin(tx, person, now)

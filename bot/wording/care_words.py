@@ -277,6 +277,8 @@ def _listed(what: Belongings) -> str:
         (what.stars, "star", "stars"),
         (what.reasons, "reason of a report", "reasons of reports"),
         (what.letters, "copy sent directly", "copies sent directly"),
+        (what.brought, "image kept for the page", "images kept for the page"),
+        (what.said, "message on the page", "messages on the page"),
     )
     return ", ".join(f"{n} {one if n == 1 else more}" for n, one, more in counts if n)
 

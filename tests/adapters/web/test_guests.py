@@ -167,6 +167,50 @@ async def test_an_operator_who_is_forgotten_in_the_playground_is_signed_out(
         assert (await operator.get("/desk")).status == 401
 
 
+async def test_who_only_brought_images_is_forgotten_with_them(
+    bot: RunningBot, tmp_path: Path
+) -> None:
+    async with guest(bot, "Ana") as ana, guest(bot, "Ben") as ben:
+        images = [await each.bring(png()) for each in (ana, ana, ben)]
+        await ana.say("", image=images[0])
+        asked = (await ana.say("forget me")).html
+        assert "This goes: 2 images kept for the page." in asked
+        async with ana.listening(ana.seen, Cookie=ana.cookie) as news:
+            told = (await ana.say("forget me yes")).html
+            assert "Everything of yours is being removed" in told
+            assert (await news.until('hx-swap-oob="delete"'))[-1].html.count(images[0]) == 1
+        assert [each.name for each in (tmp_path / "web").iterdir()] == images[2:]
+        assert (await ana.get("/web/chat")).status == 401
+    async with guest(bot, "Ana") as ana:
+        assert images[0] not in (await ana.open()).html
+        assert "Nothing of yours is kept here" in (await ana.say("forget me yes")).html
+
+
+async def test_whoever_is_forgotten_by_others_leaves_nothing_on_the_page(
+    bot: RunningBot, tmp_path: Path
+) -> None:
+    link = (await bot.studio.entry.invite_here("root")).link
+    async with guest(bot, "Ana") as ana, guest(bot, link=link) as operator:
+        await operator.open()
+        job = (await operator.say("a red fox in snow")).job
+        await bot.finish(job)
+        await bot.delivered(job)
+        image = await ana.bring(png())
+        await ana.say("", image=image)
+        async with ana.listening(ana.seen, Cookie=ana.cookie) as news:
+            await ana.say(f"mail {job}")
+            await news.until('id="said-')
+            asked = (await operator.say("admin forget Ana")).html
+            assert "1 image kept for the page, 1 message on the page" in asked
+            await operator.say("admin forget Ana yes")
+            gone = await news.until('<article id="said-')
+            assert [each.html.count('hx-swap-oob="delete"') for each in gone[-2:]] == [1, 1]
+            assert f"image-{image}" in gone[-2].html
+        assert list((tmp_path / "web").iterdir()) == []
+        assert job in (await operator.get("/web/chat")).html
+        assert "Nothing of Ana is kept here" in (await operator.say("admin forget Ana yes")).html
+
+
 async def test_a_guest_with_the_operators_name_is_not_the_operator(bot: RunningBot) -> None:
     entry = bot.studio.entry
     async with (
