@@ -6,7 +6,6 @@ knows no job, no provider, no adapter and no database.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import hmac
 import ipaddress
@@ -23,6 +22,7 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.log import server_logger
 from pydantic import TypeAdapter
 
+from bot.bodies import FOR_FILES, Patience, read_body
 from bot.clock import Clock
 from bot.errors import (
     BotError,
@@ -68,7 +68,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class WebSettings:
     """Where the listeners are (port 0: any free one), and which proxies may name the real client.
 
-    The body of a callback or a call has `body_seconds` to arrive.
+    The body of a callback or a call has `body_seconds` to arrive, a file `for_files`.
     """
 
     public_host: str = "127.0.0.1"
@@ -77,6 +77,7 @@ class WebSettings:
     private_port: int = 8081
     trusted_proxies: tuple[str, ...] = ()
     body_seconds: float = 10.0
+    for_files: Patience = FOR_FILES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +142,7 @@ class Web:
         self._settings = settings
         self._behind = behind
         self._clock = clock
+        self._for_calls = Patience(whole=settings.body_seconds, silence=settings.body_seconds)
         self._bearer = f"Bearer {act_token(secret_key)}".encode()
         self._providers = frozenset(providers)
         self._proxies = to_networks(settings.trusted_proxies)
@@ -223,7 +225,7 @@ class Web:
             raise web.HTTPNotFound
         if not self._callbacks.take(token, self._clock.boottime()):
             raise web.HTTPTooManyRequests
-        body = await _read_capped(request, CALLBACK_BYTES, self._settings.body_seconds)
+        body = await read_body(request, CALLBACK_BYTES, self._for_calls)
         await self._behind.on_callback(provider, request.headers, body, token)
         return web.Response(text="ok")
 
@@ -236,13 +238,15 @@ class Web:
             return web.Response(status=503, headers={"Retry-After": str(AGAIN_SECONDS)})
         if answer is None:
             raise web.HTTPNotFound
-        most = answer.max_bytes if isinstance(answer, WebRoute) else CALL_BYTES
+        most, patience = CALL_BYTES, self._for_calls
+        if isinstance(answer, WebRoute):
+            most, patience = answer.max_bytes, self._settings.for_files
         call = WebCall(
             method=method,
             path=path,
             query=dict(request.query),
             headers=_joined(request),
-            body=await _read_capped(request, most, self._settings.body_seconds),
+            body=await read_body(request, most, patience),
             client=self._client(request),
         )
         try:
@@ -344,19 +348,6 @@ def _file(path: Path | None, *, name: str, kind: str | None = None) -> web.FileR
     if kind:
         headers["Content-Type"] = kind
     return web.FileResponse(path, headers=headers)
-
-
-async def _read_capped(request: web.Request, most: int, seconds: float) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for chunk in request.content.iter_chunked(16 * 1024):
-                body += chunk
-                if len(body) > most:
-                    raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=len(body))
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
-    return bytes(body)
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int, which: str) -> None:

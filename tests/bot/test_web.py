@@ -230,6 +230,31 @@ async def test_a_body_that_does_not_arrive_is_given_up(backend: Backend) -> None
     assert backend.callbacks == []
 
 
+async def test_a_file_has_longer_to_arrive_than_a_call(backend: Backend) -> None:
+    async def answer(call: WebCall) -> WebReply:
+        return WebReply(body=call.body)
+
+    backend.routes["web", "POST", "/web/say"] = answer
+    backend.routes["web", "POST", "/web/images"] = WebRoute(answer=answer, max_bytes=CALL_BYTES)
+    face = backend.web(replace(ANY_PORT, body_seconds=0.0))
+    await face.start()
+    host, _, port = face.public_address.removeprefix("http://").rpartition(":")
+    statuses = []
+    for path in ("/web/say", "/web/images"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
+        writer.write(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        # The body is waited for by now.
+        assert b" 100 " in await reader.readline()
+        assert await reader.readline() == b"\r\n"
+        writer.write(b"fox")
+        statuses.append((await reader.readline()).split()[1])
+        writer.close()
+        await writer.wait_closed()
+    await face.stop()
+    assert statuses == [b"408", b"200"]
+
+
 async def test_one_token_is_heard_so_often_a_minute(
     backend: Backend, outside: ClientSession
 ) -> None:

@@ -253,6 +253,11 @@
     if (isDue) composer.requestSubmit();
   }
 
+  function whyNot(file, status) {
+    if (status === 401) return OUT;
+    if (status === 408) return `${file.name} took too long to arrive. Try again, or send a smaller one.`;
+    return status === 413 ? `${file.name} is larger than 20 MB.` : "The image could not be sent. Load the page again.";
+  }
   // Whether it is there; else it is said why not.
   async function bring(file) {
     let why = file.size > IMAGE_BYTES ? `${file.name} is larger than 20 MB.` : "";
@@ -266,8 +271,7 @@
       const html = await answer.text();
       if (answer.status === 201) chip(html);
       else if (answer.ok) htmx.swap("#messages", html, { swapStyle: "none" });
-      else if (answer.status === 401) trouble(OUT);
-      else trouble(answer.status === 413 ? `${file.name} is larger than 20 MB.` : "The image could not be sent. Load the page again.");
+      else trouble(whyNot(file, answer.status));
       return answer.status === 201;
     } catch { trouble(AWAY); return false; }
   }

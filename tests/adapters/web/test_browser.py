@@ -234,6 +234,9 @@ async def test_words_whose_image_does_not_arrive_are_not_sent(here: Surroundings
         await expect(page.locator("body.uploading")).to_have_count(0)
         await expect(page.locator("#text")).to_have_value("the waves roll out")
         assert said == []
+        await page.route("**/web/images", lambda route: route.fulfill(status=408), times=1)
+        await page.evaluate(DROP, [content, "sea.png"])
+        await expect(page.get_by_text("sea.png took too long to arrive.")).to_be_visible()
         here.complaints.clear()  # Of the connection, rightly.
 
 
