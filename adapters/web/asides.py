@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from bot.studio import Studio
 
 log = get_logger(__name__)
-#: So many are kept, the latest ones.
+#: So many are kept for each reader, the latest ones, beside those with something to decide.
 MOST_KEPT = 50
 #: So begins a message's name on a page.
 ASIDE = "said-"
@@ -177,8 +178,15 @@ class Asides:
             return None
 
     async def _write(self, every: Sequence[Kept]) -> None:
-        latest = sorted(every, key=lambda each: each.at)[-MOST_KEPT:]
-        await self._studio.remember(NAME, _KEPT, _ROWS.dump_json(latest).decode())
+        counts, kept = Counter[str](), list[Kept]()
+        in_order = sorted(every, key=lambda each: each.at)
+        for each in reversed(in_order):
+            counts[each.whom] += not each.buttons
+            if each.buttons or counts[each.whom] <= MOST_KEPT:
+                kept.append(each)
+            else:
+                await self._images.delete(each.clip)
+        await self._studio.remember(NAME, _KEPT, _ROWS.dump_json(kept[::-1]).decode())
 
 
 def _list_in(kept: str) -> list[object]:

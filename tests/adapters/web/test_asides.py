@@ -6,15 +6,21 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from adapters.login import whoami
+from adapters.web.asides import MOST_KEPT
+from adapters.web.delivery import Delivery
 from bot.job import JobState
+from bot.notices import Letter, Operator
 from bot.refs import JobId
 from bot.simulator import Simulator
 from tests.adapters.web.visitor import Visitor, visiting
 from tests.fakes import MovableClock
+from tests.notices import to_about
 from tests.postgres import postgres_database
 from tests.rendered import png
 
@@ -124,6 +130,35 @@ async def test_a_copy_of_a_clip_is_shown_and_goes_with_what_is_forgotten(
         await news.until("A clip was reported")
     assert "is being removed" in (await visitor.say("forget me yes")).html
     assert list((tmp_path / "web").iterdir()) == []
+
+
+async def test_what_is_to_be_decided_outlasts_all_that_is_only_told(
+    visitor: Visitor, tmp_path: Path
+) -> None:
+    await visitor.say("admin rule review before_post")
+    wolf = await _make(visitor, "a grey wolf", JobState.REVIEWING)
+    async with visitor.listening("") as news:
+        await news.until(">Reject</button>")
+    clip, folder = tmp_path / "clip.mp4", tmp_path / "web"
+    clip.write_bytes(b"a clip")
+    pages, me = visitor.bot.app._adapters["web"], whoami("web")
+    assert isinstance(pages, Delivery)
+    letter = Letter(about=to_about(me), path=str(clip), filename="clip.mp4", bytes=6)
+    copy = (await pages._asides.put("letter", letter, whom=me.user)).clip
+    news_of_many = [Operator(code=f"{at}", sentence="Something.") for at in range(MOST_KEPT)]
+    for each in news_of_many:
+        await pages._asides.put(f"all {each.code}", each, whom="")
+    # Each reader has their own.
+    assert len(await pages._asides.shown(me.user)) == MOST_KEPT + 2
+    for each in news_of_many:
+        told = replace(letter, filename=f"{each.code}.mp4")
+        await pages._asides.put(f"own {each.code}", told, whom=me.user)
+    page = (await visitor.get("/web/chat")).html
+    assert "Reject" in _aside(page, "A clip waits for a moderator")
+    assert len(await pages._asides.shown(me.user)) == 2 * MOST_KEPT + 1
+    assert not (folder / copy).exists()
+    assert len([*folder.iterdir()]) == MOST_KEPT + 1
+    assert "Rejected" in (await visitor.press("reject", wolf)).html
 
 
 async def test_words_of_those_who_run_it_are_obeyed(visitor: Visitor) -> None:
