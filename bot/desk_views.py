@@ -165,7 +165,7 @@ class WaitingReview:
 
 @dataclass(frozen=True, kw_only=True)
 class PausedPlace:
-    """A place that takes nothing new, by whose word."""
+    """A place that takes nothing new, by whose word; empty: the operator's."""
 
     tenant: str
     at: datetime

@@ -12,6 +12,7 @@ from bot.desk_views import AuditSearch, PausedPlace, ReportedClip, Told, Waiting
 from bot.job import JobState
 from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
+from bot.store.places import EVERYWHERE
 from bot.store.schema import (
     attempts,
     audit_log,
@@ -92,8 +93,12 @@ def blocked(conn: Connection, tenant: str | None, now: datetime, limit: int) -> 
 
 
 def paused(conn: Connection, tenant: str | None) -> list[PausedPlace]:
-    """The places that take nothing new, the latest first."""
-    is_there = [place_rules.c.tenant == tenant] if tenant is not None else []
+    """The places that take nothing new, the latest first; of one place, what stops it.
+
+    A place is told that everything is paused, and not by which of its operators.
+    """
+    which = (tenant, EVERYWHERE)
+    is_there = [place_rules.c.tenant.in_(which)] if tenant is not None else []
     rows = conn.execute(
         select(place_rules)
         .where(place_rules.c.paused_at.is_not(None), *is_there)
@@ -103,7 +108,7 @@ def paused(conn: Connection, tenant: str | None) -> list[PausedPlace]:
         PausedPlace(
             tenant=row.tenant,
             at=row.paused_at,
-            by=row.paused_by,
+            by="" if tenant is not None and row.tenant == EVERYWHERE else row.paused_by,
             message=row.paused_message or "",
         )
         for row in rows

@@ -191,7 +191,7 @@ def _paused(seen: Seen, place: str) -> Table:
             (
                 each.tenant if each.tenant != "*" else "everywhere",
                 each.at,
-                each.by,
+                each.by or "the operator",
                 clean(each.message, limit=REASON_CHARS) or None,
             )
             for each in seen.paused

@@ -394,12 +394,19 @@ async def test_the_operator_lets_places_in_and_closes_them(shared_bot: SharedBot
 
 async def test_a_place_that_is_paused_as_all_are_offers_no_resume(shared_bot: SharedBot) -> None:
     database, address = shared_bot.visitor.bot.app.database, f"/desk/place?id={THERE}"
-    now = datetime.now(UTC)
-    await database.write(lambda tx: places.pause(tx, places.EVERYWHERE, at=now, by="op"))
+    now = datetime.now(UTC).replace(microsecond=0)
+    why = "Back tomorrow"
+    await database.write(
+        lambda tx: places.pause(tx, places.EVERYWHERE, at=now, by="op:x", message=why)
+    )
     try:
         page = (await shared_bot.bea.get(address)).html
         assert "paused by the operator, as every place is" in page
         assert "Resume" not in page
+        told = (await shared_bot.bea.get("/desk/moderation/paused.csv")).html
+        assert told.splitlines()[1:] == [f"everywhere,{now.isoformat()},the operator,{why}"]
+        assert why in (await shared_bot.bea.get("/desk/moderation")).html
+        assert "op:x" in (await shared_bot.operator.get("/desk/moderation/paused.csv")).html
     finally:
         await database.write(lambda tx: places.pause(tx, places.EVERYWHERE, at=None, by=""))
     assert (await shared_bot.bea.act("pause", place=THERE))[0] == "status"
