@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlencode
 
 from adapters.web import render
 from adapters.web.asides import MODERATED
@@ -40,7 +41,7 @@ from bot.errors import (
 )
 from bot.log import get_logger
 from bot.ports import WebCall, WebHandler, WebReply, WebRoute
-from bot.text import describe_error
+from bot.text import Text, describe_error
 
 if TYPE_CHECKING:
     from bot.studio import Studio
@@ -50,6 +51,7 @@ Handler = Callable[[WebCall, Visit, Room], Awaitable[WebReply]]
 Told = Callable[[WebCall, BotError], WebReply]
 T = TypeVar("T")
 BEGINS_AGAIN_AFTER = timedelta(seconds=10)
+NOT_HERE = Text(title="Not here", lines=("The playground has no such page.",))
 SORRY = "Raybot made a mistake here; its log says which."
 #: Where something broke while it was done, nobody knows how far it came.
 SEND_AGAIN = (
@@ -76,6 +78,7 @@ class Playground(Delivery):
     def _to_routes(self) -> dict[tuple[str, str], WebHandler]:
         handlers: dict[tuple[str, str], Handler] = {
             ("GET", "/"): _to_channel,
+            ("GET", "/web/*"): self._find_none,
             ("GET", "/web/chat"): lambda call, visit, room: room.pages.channel(call, visit),
             ("GET", "/web/thread"): lambda call, visit, room: room.pages.thread(call, visit),
             ("GET", "/web/usage"): self._on_usage,
@@ -192,6 +195,16 @@ class Playground(Delivery):
         job_id, action = to_job_id(call.query.get("job", "")), call.query.get("act", "")
         offer, prompt = await room.conversation.offer(job_id, action)
         return reply(render.draw("ask.html", form=render.to_form(offer, action, job_id, prompt)))
+
+    async def _find_none(self, call: WebCall, visit: Visit, room: Room) -> WebReply:
+        """What is not there; with a slash too many, somebody meant the page before it."""
+        meant = call.path.rstrip("/")
+        if meant == "/web":
+            return await _to_channel(call, visit, room)
+        if meant != call.path and ("GET", meant) in self._routes:
+            asked = f"?{urlencode(call.query)}" if call.query else ""
+            return reply("", status=303, headers=(("Location", f"{meant}{asked}"),))
+        return reply(render.draw("error.html", text=NOT_HERE), status=404)
 
     # ---- what is sent --------------------------------------------------------------------
 

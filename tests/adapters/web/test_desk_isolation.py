@@ -76,6 +76,7 @@ def of_chat(there: There) -> dict[tuple[str, str], Asked]:
     acts = ("cancel", "delete", "retry")
     return {
         ("GET", "/"): NOTHING,
+        ("GET", "/web/*"): NOTHING,
         ("GET", "/web/chat"): NOTHING,
         ("GET", "/web/thread"): of_jobs,
         ("GET", "/web/usage"): NOTHING,

@@ -85,6 +85,24 @@ async def test_the_bare_address_leads_to_the_page(visitor: Visitor) -> None:
     assert (await visitor.get("/", **{"X-Forwarded-For": "203.0.113.9"})).status == 403
 
 
+async def test_a_wrong_address_leads_back(visitor: Visitor) -> None:
+    job = (await visitor.say("a red fox in snow")).job
+    for path, title in (
+        ("/web", "Playground"),
+        ("/web/", "Playground"),
+        ("/web/chat/", "Playground"),
+        ("/web/usage/", "Usage"),
+        (f"/web/thread/?job={job}", "Thread"),
+    ):
+        page = await visitor.get(path)
+        assert (page.status, f"<title>{title} " in page.html) == (200, True), path
+    for path in ("/web/nothing", "/web/nothing/", "/web/*", "/web/*/", "/web/say", "/web/a/b?x=1"):
+        page = await visitor.get(path)
+        assert page.status == 404
+        assert "The playground has no such page." in page.html
+        assert '<a href="/web/chat">' in page.html
+
+
 async def test_buttons_do_what_is_written_on_them(visitor: Visitor) -> None:
     job = (await visitor.say("a red fox in snow")).job
     await _finish(visitor, job)
