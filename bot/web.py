@@ -6,6 +6,7 @@ knows no job, no provider, no adapter and no database.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hmac
 import ipaddress
@@ -42,6 +43,8 @@ CALLBACK_BYTES = 64 * 1024
 CALLBACKS_PER_MINUTE = 30
 CALL_BYTES = 1024 * 1024
 AGAIN_SECONDS = 5
+#: So many files may be on their way to us at once: each lies in memory until it is whole.
+FILES_AT_ONCE = 8
 FETCHES_PER_FRAME = 20
 HEARTBEAT_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -142,6 +145,7 @@ class Web:
         self._settings = settings
         self._behind = behind
         self._clock = clock
+        self._files = asyncio.Semaphore(FILES_AT_ONCE)
         self._for_calls = Patience(whole=settings.body_seconds, silence=settings.body_seconds)
         self._bearer = f"Bearer {act_token(secret_key)}".encode()
         self._providers = frozenset(providers)
@@ -238,15 +242,19 @@ class Web:
             return web.Response(status=503, headers={"Retry-After": str(AGAIN_SECONDS)})
         if answer is None:
             raise web.HTTPNotFound
-        most, patience = CALL_BYTES, self._for_calls
         if isinstance(answer, WebRoute):
-            most, patience = answer.max_bytes, self._settings.for_files
+            if self._files.locked():
+                return web.Response(status=503, headers={"Retry-After": str(AGAIN_SECONDS)})
+            async with self._files:
+                body = await read_body(request, answer.max_bytes, self._settings.for_files)
+        else:
+            body = await read_body(request, CALL_BYTES, self._for_calls)
         call = WebCall(
             method=method,
             path=path,
             query=dict(request.query),
             headers=_joined(request),
-            body=await read_body(request, most, patience),
+            body=body,
             client=self._client(request),
         )
         try:

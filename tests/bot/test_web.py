@@ -255,6 +255,36 @@ async def test_a_file_has_longer_to_arrive_than_a_call(backend: Backend) -> None
     assert statuses == [b"408", b"200"]
 
 
+async def test_only_so_many_files_are_on_their_way_at_once(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(call: WebCall) -> WebReply:
+        return WebReply(body=call.body)
+
+    monkeypatch.setattr("bot.web.FILES_AT_ONCE", 1)
+    backend.routes["web", "POST", "/web/images"] = WebRoute(answer=answer, max_bytes=CALL_BYTES)
+    face = backend.web(ANY_PORT)
+    await face.start()
+    host, _, port = face.public_address.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = (
+        "POST /web/images HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+    )
+    writer.write(head.encode())
+    assert b" 100 " in await reader.readline()
+    async with ClientSession(face.public_address) as session:
+        async with session.post("/web/images", data=b"fox") as busy:
+            assert (busy.status, busy.headers["Retry-After"]) == (503, "5")
+        writer.write(b"fox")
+        assert await reader.readline() == b"\r\n"
+        assert b" 200 " in await reader.readline()
+        async with session.post("/web/images", data=b"fox") as free:
+            assert free.status == 200
+    writer.close()
+    await writer.wait_closed()
+    await face.stop()
+
+
 async def test_one_token_is_heard_so_often_a_minute(
     backend: Backend, outside: ClientSession
 ) -> None:

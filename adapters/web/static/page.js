@@ -255,6 +255,7 @@
 
   function whyNot(file, status) {
     if (status === 401) return OUT;
+    if (status === 503) return "Raybot is busy right now. Try again in a moment.";
     if (status === 408) return `${file.name} took too long to arrive. Try again, or send a smaller one.`;
     return status === 413 ? `${file.name} is larger than 20 MB.` : "The image could not be sent. Load the page again.";
   }
