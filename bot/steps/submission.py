@@ -105,39 +105,48 @@ class Submitter:
             failure = Failure(code=error.code, sentence=error.sentence)
             await self._end_attempt(job, submission, failure)
         except ProviderError as error:
-            if not (is_own := self._is_its_own(job, error)):
-                self._context.hooks.trouble(provider.name, error)
-            if is_own and submission.attempt >= OWN_REFUSALS:
-                failure = Failure(code="refused", sentence=f"{error.sentence} {OTHERS_ARE_TAKEN}")
-                await self._end_attempt(job, submission, failure)
-                return
-            await self._not_taken(job, submission, error, is_own=is_own)
+            await self._after_refusal(job, submission, error)
         else:
-            self._context.hooks.taken(provider.name)
-            now = self._context.clock.now()
-            self._took_at[provider.name] = now
-            self._closed_since.pop(provider.name, None)
-            # The log knows it also where its row has to wait, or this process is cut off first.
-            name_job(job.id, generation.id)
-            log.info("job.taken", provider=provider.name)
-            try:
-                taken = await self._keep(
-                    job, lambda tx, current: attempts.take(tx, current, generation, "taken", now)
-                )
-            except Stale:
-                # The database was away so long that another process has given this attempt up.
-                await self._take_late(submission, generation)
-            else:
-                self._context.hooks.watch(taken)
+            await self._after_taken(job, submission, generation)
+
+    async def _after_refusal(self, job: Job, submission: Submission, error: ProviderError) -> None:
+        """Back in line, with all others where its provider takes none of them."""
+        is_own = self._is_its_own(job, error)
+        if not is_own:
+            self._context.hooks.trouble(error.provider, error)
+        elif submission.attempt >= OWN_REFUSALS:
+            failure = Failure(code="refused", sentence=f"{error.sentence} {OTHERS_ARE_TAKEN}")
+            await self._end_attempt(job, submission, failure)
+            return
+        await self._not_taken(job, submission, error, is_own=is_own)
+
+    async def _after_taken(self, job: Job, submission: Submission, generation: Generation) -> None:
+        assert job.plan is not None
+        provider, now = job.plan.provider, self._context.clock.now()
+        self._context.hooks.taken(provider)
+        self._took_at[provider] = now
+        self._closed_since.pop(provider, None)
+        # The log knows it also where its row has to wait, or this process is cut off first.
+        name_job(job.id, generation.id)
+        log.info("job.taken", provider=provider)
+        try:
+            taken = await self._keep(
+                job, lambda tx, current: attempts.take(tx, current, generation, "taken", now)
+            )
+        except Stale:
+            # The database was away so long that another process has given this attempt up.
+            await self._take_late(submission, generation)
+        else:
+            self._context.hooks.watch(taken)
 
     def _is_its_own(self, job: Job, error: ProviderError) -> bool:
-        """Whether others were taken since it was refused for its operator's sake the last time.
+        """Whether others were taken since its operator had to help, and none was refused.
 
         A model that is gone, or a price beyond what is left, is no reason to send nothing else.
         """
         since = job.provider_failure.since if job.provider_failure else None
         took = self._took_at.get(error.provider)
-        if since is None or took is None:
+        if since is None or took is None or error.provider in self._closed_since:
             return False
         return isinstance(error, ProviderClosed) and since < took
 
@@ -267,11 +276,7 @@ class Submitter:
         is_own: bool = False,
     ) -> None:
         """Put a job that the provider certainly did not take back in line."""
-        failure = None
-        if isinstance(error, ProviderClosed):
-            before = job.provider_failure.since if job.provider_failure else None
-            since = before if is_own else self._note_closed(job, error.provider)
-            failure = Failure(code="operator", sentence=error.sentence, since=since)
+        failure = self._note_closed(job, error, is_own=is_own)
         assert job.plan is not None
         failover = self._context.hooks.failover
         plan = job.plan
@@ -303,15 +308,20 @@ class Submitter:
 
         await self._keep(job, write)
 
-    def _note_closed(self, job: Job, provider: str) -> datetime:
-        """Since when no job is taken for want of credits or a good key; the row outlives us."""
+    def _note_closed(
+        self, job: Job, error: ProviderError | None, *, is_own: bool
+    ) -> Failure | None:
+        """Since when it is not taken for want of credits or a good key; the row outlives us."""
+        if not isinstance(error, ProviderClosed):
+            return None
         since = job.provider_failure.since if job.provider_failure else None
-        took = self._took_at.get(provider)
-        if since is None or (took is not None and since < took):
+        took = self._took_at.get(error.provider)
+        if since is None or (not is_own and took is not None and since < took):
             since = self._context.clock.now()
-        since = min(since, self._closed_since.get(provider, since))
-        self._closed_since[provider] = since
-        return since
+        if not is_own:
+            since = min(since, self._closed_since.get(error.provider, since))
+            self._closed_since[error.provider] = since
+        return Failure(code="operator", sentence=error.sentence, since=since)
 
     async def _end_attempt(self, job: Job, submission: Submission, failure: Failure) -> None:
         def write(tx: Tx, current: Job) -> Job:
