@@ -26,7 +26,7 @@ from adapters.slack.posted import Note
 from adapters.slack.render import Drawn
 from adapters.work_text import Finish, Redo
 from bot.clock import Clock
-from bot.errors import InvalidRequest, NotAllowed
+from bot.errors import DeliveryUnavailable, InvalidRequest, NotAllowed, NotNow
 from bot.notices import Delivered
 from bot.refs import JobId
 from bot.request import Requester
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from bot.studio import Shown, Studio
 
 SENT_DIRECTLY = "I sent the clip to your direct messages."
+MAY_COME = (
+    "Slack does not say whether the clip arrived. If it is not among your direct messages in a "
+    "minute, ask for it again."
+)
 
 
 class Answers:
@@ -114,7 +118,10 @@ class Answers:
             return drawn
         thread, key = await self._delivery.direct(requester), f"show:{shown.line.job_id}"
         # Each time is a new message, tried once.
-        await self._delivery.post(thread, shown.notice, key=key, memo=Note())
+        try:
+            await self._delivery.post(thread, shown.notice, key=key, memo=Note())
+        except DeliveryUnavailable as error:
+            raise NotNow(MAY_COME) from error
         return Drawn(
             text=f"{drawn.text}\n{SENT_DIRECTLY}",
             blocks=[*drawn.blocks, *render.draw_sentence(SENT_DIRECTLY).blocks],

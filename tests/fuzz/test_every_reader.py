@@ -109,6 +109,7 @@ APART: Mapping[str, str] = {
     "adapters.near_words.read_admin": "through own_place and slack.admin",
     "bot.dialects.fal_queue.read_signed": "through fal's read_callback, in test_answers",
     "bot.dialects.signed_calls.is_signed": "through replicate's read_callback, in test_answers",
+    "bot.bodies.read_body": "counts bytes, and looks at none of them",
     "bot.http.read_detail": "through every read_error",
     "bot.http.read_json_text": "reads the operator's environment",
     "bot.http.read_time": "through every read_generation",

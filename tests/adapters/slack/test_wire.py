@@ -216,8 +216,12 @@ async def test_a_clip_is_kept_where_the_token_was_revoked_before_it_came(
     assert refused
     assert "BOT_TOKEN" in refused[0]["hint"]
     community.team.token_error = ""
+    community.slack.faults.fail("files.getUploadURLExternal", status=503)
     shown = await community.ana.slash("/ray", f"show {job_id}", community.general)
-    assert "direct messages" in await shown.wait_said()
+    # Nobody but who asked tries that again.
+    assert "in a minute, ask for it again" in await shown.wait_said()
+    shown = await community.ana.slash("/ray", f"show {job_id}", community.general)
+    assert "I sent the clip to your direct messages" in await shown.wait_said()
     assert [each.files[0].name for each in community.clips(community.ana.direct)]
 
 
