@@ -69,6 +69,7 @@ class JobTracker:
         `at` has come even if the wall clock was set back meanwhile: its pause was waited for.
         """
         try:
+            await self._submitter.keep_unkept()
             job = await self._context.database.read(lambda conn: jobs.get_or_none(conn, job_id))
             now = self._context.clock.now()
             if job is None or job.state in TERMINAL or job.parked_at:

@@ -80,7 +80,6 @@ class ProcrastinateDispatcher:
         self._hands = hands
         self._advance: Advance | None = None
         self._worker: asyncio.Task[None] | None = None
-        self._workers: Sequence[Worker] = ()
         #: What is in hand here, or was cut off, and when it is due again by its own step.
         self._in_hand: dict[JobId, datetime | None] = {}
         self._cut_off: dict[JobId, datetime | None] = {}
@@ -144,11 +143,7 @@ class ProcrastinateDispatcher:
         is_lost = False
         while not self._is_draining:
             async with alongside(self._work()) as self._worker:
-                try:
-                    await asyncio.wait({self._worker})
-                except asyncio.CancelledError:
-                    self._hurry()
-                    raise
+                await asyncio.wait({self._worker})
             if self._worker.cancelled():
                 break
             error = self._worker.exception()
@@ -160,16 +155,11 @@ class ProcrastinateDispatcher:
         # Drained: nothing more is started here.
         await asyncio.Event().wait()
 
-    def _hurry(self) -> None:
-        """Let whoever stops now wait so long for the steps in hand, and not for ever."""
-        for worker in self._workers:
-            worker.shutdown_graceful_timeout = self._grace_seconds
-
     async def _work(self) -> None:
         # First a connection of its own: a pool would try ever less often.
         async with await psycopg.AsyncConnection.connect(conninfo(self._url), **connect_args()):
             pass
-        self._workers = workers = [self._to_worker(number) for number in range(WORKERS)]
+        workers = [self._to_worker(number) for number in range(WORKERS)]
         async with self._app.open_async(), alongside(self._beat(workers)):
             try:
                 async with asyncio.TaskGroup() as group:
@@ -192,9 +182,7 @@ class ProcrastinateDispatcher:
             fetch_job_polling_interval=POLL_SECONDS,
             update_heartbeat_interval=HEARTBEAT_SECONDS,
             stalled_worker_timeout=STALLED_SECONDS,
-            # Who lost the database waits for the steps in hand: what was paid is written once it
-            # is back. A stop has its own patience.
-            shutdown_graceful_timeout=None,
+            shutdown_graceful_timeout=self._grace_seconds,
             delete_jobs="always",
             install_signal_handlers=False,
         )
@@ -222,7 +210,6 @@ class ProcrastinateDispatcher:
         """Start nothing more, and let the steps in hand end; others go on with what is left."""
         began, self._is_draining = self._clock.boottime(), True
         if self._worker is not None and not self._worker.done():
-            self._hurry()
             self._worker.cancel()
             await asyncio.wait({self._worker}, timeout=seconds)
         return max(0.0, seconds - (self._clock.boottime() - began))

@@ -56,6 +56,13 @@ class Submitter:
         #: By provider: since when it takes nothing for its operator's sake, and when it last took.
         self._closed_since: dict[str, datetime] = {}
         self._took_at: dict[str, datetime] = {}
+        #: What was taken, and could not be written before its step was cut off.
+        self._unkept: list[tuple[Job, Submission, Generation]] = []
+
+    async def keep_unkept(self) -> None:
+        """Write what was taken while the database was away for longer than its step could wait."""
+        while self._unkept:
+            await self._after_taken(*self._unkept.pop())
 
     async def submit(self, job: Job) -> None:
         """Write the intent, send one POST, write what came of it."""
@@ -133,11 +140,13 @@ class Submitter:
             taken = await self._keep(
                 job, lambda tx, current: attempts.take(tx, current, generation, "taken", now)
             )
+            self._context.hooks.watch(taken)
         except Stale:
             # The database was away so long that another process has given this attempt up.
             await self._take_late(submission, generation)
-        else:
-            self._context.hooks.watch(taken)
+        except asyncio.CancelledError:
+            self._unkept.append((job, submission, generation))
+            raise
 
     def _is_its_own(self, job: Job, error: ProviderError) -> bool:
         """Whether others were taken since its operator had to help, and none was refused.

@@ -42,10 +42,8 @@ AGES = 120.0
 
 
 @asynccontextmanager
-async def on_postgres(
-    folder: Path, **settings: object
-) -> AsyncIterator[tuple[RunningBot, FaultProxy]]:
-    """A bot, with these settings, whose database is behind a wire."""
+async def on_postgres(folder: Path) -> AsyncIterator[tuple[RunningBot, FaultProxy]]:
+    """A bot whose database is behind a wire."""
     with postgres_database() as url:
         there = make_url(url)
         assert there.host is not None
@@ -57,7 +55,6 @@ async def on_postgres(
             table = {
                 "database_url": there.set(port=wire.port).render_as_string(hide_password=False),
                 "single_host": True,
-                **settings,
             }
             config = to_test_config(folder, simulator, bot=table)
             async with running(config, simulator, RecordingAdapter(), MovableClock()) as bot:

@@ -6,20 +6,15 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.dispatch import connector
-from bot.ports import CannotTell, Generation, Submission
 from tests.adapters.discord.conftest import Community, discord_server, local_discord
 from tests.conftest import RunningBot
 from tests.discord_server.wire import Request
-from tests.faults.books import on_postgres
 from tests.faults.outages import book_of, finish_all, readiness, spin
 from tests.faults.test_discord import asked, community, wire
-from tests.secrecy import lines_about, read_logs
 
 __all__ = ["community", "discord_server", "local_discord", "wire"]
 
@@ -77,41 +72,3 @@ async def test_a_database_that_is_taken_stops_nothing_for_good(
     await bot.delivered(second)
     assert len(bot.simulator.generations) == 2
     await bot.check_books()
-
-
-async def test_what_was_paid_is_written_down_however_long_the_database_is_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The workers that give steps out notice it at once, and end no step for that.
-    true = connector._pool
-    monkeypatch.setattr(connector, "_pool", lambda **given: true(**given, timeout=0.2))
-    async with on_postgres(tmp_path, shutdown_grace_seconds=0) as (bot, wire):
-        faults, provider = bot.simulator.faults, bot.app._providers["luma"]
-        faults.break_callback("lost", times=100)
-
-        async def find(*_: object) -> CannotTell:
-            return CannotTell()
-
-        monkeypatch.setattr(provider, "find", find)
-        submit = provider.submit
-
-        async def answer_late(submission: Submission) -> Generation:
-            generation = await submit(submission)
-            await wire.break_("refuse")
-            await wire.cut()
-            return generation
-
-        monkeypatch.setattr(provider, "submit", answer_late)
-        with read_logs("json") as said:
-            job_id = await bot.ask()
-            async with asyncio.timeout(30):
-                while len(lines_about("job.answer_waits", said.getvalue())) < 3:
-                    bot.clock.move(seconds=1)
-                    await asyncio.sleep(0.1)
-                await wire.mend()
-                await wire.cut()
-                while not (job := await bot.job(job_id)).generation_id:
-                    bot.clock.move(seconds=1)
-                    await asyncio.sleep(0.1)
-        assert job.generation_id in bot.simulator.generations
-        assert job.attempt == 1

@@ -22,7 +22,7 @@ from bot.errors import (
     StoreError,
 )
 from bot.job import Failure, Job, JobState
-from bot.ports import Generation, Provider, Submission
+from bot.ports import CannotTell, Generation, Provider, Submission
 from bot.refs import GenerationId, JobId
 from bot.simulator import Simulator
 from bot.steps.submission import Submitter
@@ -30,6 +30,7 @@ from bot.store import jobs
 from bot.store.transaction import Tx
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
+from tests.secrecy import lines_about, read_logs
 
 Patch = pytest.MonkeyPatch
 
@@ -91,6 +92,43 @@ async def test_an_answer_that_comes_after_others_gave_it_up_is_not_forgotten(
     await bot.simulator.finish(generation)
     await hurry(bot, job_id, lambda job: job.state is JobState.DELIVERED, seconds=5)
     await bot.check_books()
+
+
+async def test_what_was_taken_by_a_step_that_was_cut_off_is_written_with_the_next_one(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    bot.simulator.faults.break_callback("lost", times=100)
+    submitter, write, is_away = bot.app._tracker._submitter, bot.app.database.write, True
+    submit, steps = submitter.submit, list[asyncio.Future[None]]()
+
+    async def away(work: Callable[[Tx], Any]) -> Any:
+        if bot.simulator.generations and is_away:
+            raise StoreError
+        return await write(work)
+
+    async def cut_off(job: Job) -> None:
+        """A dispatcher that lost the database ends its steps after a while."""
+        steps.append(asyncio.ensure_future(submit(job)))
+        await asyncio.wait(steps)
+
+    async def find(*_: object) -> CannotTell:
+        return CannotTell()
+
+    monkeypatch.setattr(luma(bot), "find", find)
+    monkeypatch.setattr(bot.app.database, "write", away)
+    monkeypatch.setattr(submitter, "submit", cut_off)
+    with read_logs("json") as said:
+        job_id = await bot.ask()
+        async with asyncio.timeout(10):
+            while not lines_about("job.answer_waits", said.getvalue()):
+                await asyncio.sleep(0.01)
+    [step] = steps
+    step.cancel()
+    await asyncio.wait(steps)
+    is_away = False
+    await bot.ask("a wolf", user="ben")
+    job = await bot.until(job_id, JobState.GENERATING)
+    assert (job.generation_id, job.attempt) == (next(iter(bot.simulator.generations)), 1)
 
 
 @pytest.mark.parametrize(("call", "times"), [("probe_clip", 4), ("reencode", 1)])
