@@ -77,9 +77,11 @@ class Sitting:
 
     async def asks(self, line: str) -> JobId:
         """Ask for a clip; its job."""
-        named = re.search(r"job (r-\w+)", answer := await self.says(line))
-        assert named is not None, answer
-        return JobId(named[1])
+        told = self._shown.getvalue()
+        answer = await self.says(line)
+        # News of earlier ones may come in between.
+        [named, *_] = [each for each in re.findall(r"job (r-\w+)", answer) if each not in told]
+        return JobId(named)
 
     async def makes(self, line: str, state: JobState = JobState.DELIVERED) -> JobId:
         """Ask for a clip and wait until it stands so."""
