@@ -23,7 +23,7 @@ from bot.errors import (
     SubmissionUncertain,
 )
 from bot.job import TRIES_BEFORE_TELLING, Failure, Job, JobState
-from bot.log import get_logger, name_job
+from bot.log import get_logger, name_job, naming
 from bot.ports import FrameHandle, Generation, Provider, Submission
 from bot.refs import JobId
 from bot.request import ClipFrame, ClipWork, as_sent, frames_of
@@ -62,7 +62,9 @@ class Submitter:
     async def keep_unkept(self) -> None:
         """Write what was taken while the database was away for longer than its step could wait."""
         while self._unkept:
-            await self._after_taken(*self._unkept.pop())
+            job, submission, generation = self._unkept.pop()
+            with naming(job.id, generation.id):
+                await self._after_taken(job, submission, generation)
 
     async def submit(self, job: Job) -> None:
         """Write the intent, send one POST, write what came of it."""
