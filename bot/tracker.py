@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from typing import Unpack, assert_never
 
@@ -21,6 +22,7 @@ from bot.errors import (
 )
 from bot.job import STUCK_AFTER, TERMINAL, TRIES_BEFORE_TELLING, Failure, Job, JobState
 from bot.log import get_logger, naming
+from bot.ports import Generation, Submission
 from bot.refs import JobId, money
 from bot.steps.delivery import BROKEN_FETCHES, Deliverer, is_past_posting
 from bot.steps.reconciliation import Reconciler
@@ -69,7 +71,8 @@ class JobTracker:
         `at` has come even if the wall clock was set back meanwhile: its pause was waited for.
         """
         try:
-            await self._submitter.keep_unkept()
+            while self._submitter.unkept:
+                await self._keep(*self._submitter.unkept.pop())
             job = await self._context.database.read(lambda conn: jobs.get_or_none(conn, job_id))
             now = self._context.clock.now()
             if job is None or job.state in TERMINAL or job.parked_at:
@@ -77,16 +80,21 @@ class JobTracker:
             if job.next_at is None or job.next_at > max(now, at):
                 return
             with naming(job.id, job.generation_id):
-                await self._guarded(job)
+                await self._guarded(job, self._step(job))
         except Stale:
             log.debug("job.stale", job=job_id)
         except StoreError as error:
             log.error("job.store_failed", job=job_id, cause=error.sentence)  # noqa: TRY400
 
-    async def _guarded(self, job: Job) -> None:
+    async def _keep(self, job: Job, submission: Submission, generation: Generation) -> None:
+        """Write what was taken by a step that was cut off before it could."""
+        with naming(job.id, generation.id):
+            await self._guarded(job, self._submitter.keep(job, submission, generation))
+
+    async def _guarded(self, job: Job, step: Awaitable[None]) -> None:
         try:
             try:
-                await self._step(job)
+                await step
             except StoreError:
                 raise
             except BotError as error:
@@ -182,7 +190,7 @@ class JobTracker:
             case ClipHeavy() if job.state is JobState.DELIVERING and job.tries + 1 >= RESIZES:
                 await self._deliverer.keep(job, error)
             case ClipHeavy():
-                await self._again(job, min(HEAVY_PAUSE * 2.0**job.tries, LONGEST_PAUSE))
+                await self._again(job, min(HEAVY_PAUSE * 2.0 ** min(job.tries, 9), LONGEST_PAUSE))
             case DeliveryUnavailable() if is_past_posting(job, self._context.clock.now()):
                 await self._deliverer.keep(job, error)
             case ProviderUnavailable() | DeliveryUnavailable():

@@ -350,7 +350,7 @@ class ProviderWatcher:
 
     def _notice_slow(self, ids: Collection[GenerationId]) -> None:
         now = self._clock.boottime()
-        for generation_id in (self._running.keys() - self._slow).intersection(ids):
+        for generation_id in self._running.keys() & (set(ids) - self._slow):
             running = self._running[generation_id]
             if self._durations.is_slow(running.key, timedelta(seconds=now - running.since)):
                 self._slow.add(generation_id)

@@ -23,7 +23,7 @@ from bot.errors import (
     SubmissionUncertain,
 )
 from bot.job import TRIES_BEFORE_TELLING, Failure, Job, JobState
-from bot.log import get_logger, name_job, naming
+from bot.log import get_logger, name_job
 from bot.ports import FrameHandle, Generation, Provider, Submission
 from bot.refs import JobId
 from bot.request import ClipFrame, ClipWork, as_sent, frames_of
@@ -57,14 +57,7 @@ class Submitter:
         self._closed_since: dict[str, datetime] = {}
         self._took_at: dict[str, datetime] = {}
         #: What was taken, and could not be written before its step was cut off.
-        self._unkept: list[tuple[Job, Submission, Generation]] = []
-
-    async def keep_unkept(self) -> None:
-        """Write what was taken while the database was away for longer than its step could wait."""
-        while self._unkept:
-            job, submission, generation = self._unkept.pop()
-            with naming(job.id, generation.id):
-                await self._after_taken(job, submission, generation)
+        self.unkept: list[tuple[Job, Submission, Generation]] = []
 
     async def submit(self, job: Job) -> None:
         """Write the intent, send one POST, write what came of it."""
@@ -116,7 +109,7 @@ class Submitter:
         except ProviderError as error:
             await self._after_refusal(job, submission, error)
         else:
-            await self._after_taken(job, submission, generation)
+            await self.keep(job, submission, generation)
 
     async def _after_refusal(self, job: Job, submission: Submission, error: ProviderError) -> None:
         """Back in line, with all others where its provider takes none of them."""
@@ -129,7 +122,8 @@ class Submitter:
             return
         await self._not_taken(job, submission, error, is_own=is_own)
 
-    async def _after_taken(self, job: Job, submission: Submission, generation: Generation) -> None:
+    async def keep(self, job: Job, submission: Submission, generation: Generation) -> None:
+        """Write what a provider took; raises nothing while the database is away, but waits."""
         assert job.plan is not None
         provider, now = job.plan.provider, self._context.clock.now()
         self._context.hooks.taken(provider)
@@ -147,7 +141,7 @@ class Submitter:
             # The database was away so long that another process has given this attempt up.
             await self._take_late(submission, generation)
         except asyncio.CancelledError:
-            self._unkept.append((job, submission, generation))
+            self.unkept.append((job, submission, generation))
             raise
 
     def _is_its_own(self, job: Job, error: ProviderError) -> bool:

@@ -58,15 +58,16 @@ class AccountWatch:
         for generation_id, running in seen.items():
             if now - running.since < ENDLESS_SECONDS or generation_id in self._endless:
                 continue
-            self._endless.add(generation_id)
             job_id, hours = running.job_id, ENDLESS_SECONDS // 3600
-            await self._note(
+            is_told = await self._note(
                 f"{reports.ENDLESS}{generation_id}",
                 f"{self._provider.name} has been at generation {generation_id} of {job_id} for "
                 f"more than {hours} hours. Raybot keeps looking; please look there, too. "
                 f"`raybot resolve {job_id} charge`, or `… release`, gives it up.",
                 job_id,
             )
+            if is_told:
+                self._endless.add(generation_id)
 
     async def unread(self) -> None:
         """It answered what nobody foresaw; told once a day."""
@@ -89,7 +90,7 @@ class AccountWatch:
                 "you want to be told about.",
             )
 
-    async def _note(self, key: str, sentence: str, job_id: JobId | None = None) -> None:
+    async def _note(self, key: str, sentence: str, job_id: JobId | None = None) -> bool:
         now = self._clock.now()
         try:
             await self._database.write(
@@ -97,3 +98,5 @@ class AccountWatch:
             )
         except StoreError as error:
             log.error("account_watch.store_failed", cause=error.sentence)  # noqa: TRY400
+            return False
+        return True
