@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ IMPATIENT: dict[str, Any] = {
 STEP, STEPS, MOMENT = 15.0, 40, PATIENCE * 2.5
 #: Who rests needs a few hundredths of a core; a loop that goes round in vain takes all of one.
 MOST_OF_A_CORE = 0.5
+LOOK_SECONDS, PATIENT_LOOKS = 0.1, 50
 DATABASE = "database"
 
 
@@ -184,24 +187,42 @@ async def hurry(bot: RunningBot, look: Callable[[], Any]) -> None:
     """Let time pass until this is so."""
     async with asyncio.timeout(15):
         while not look():
-            await pass_time(bot, seconds=4, moment=0.03)
+            await go_on(bot, moment=0.03)
 
 
 async def until(bot: RunningBot, job_id: JobId, *states: JobState, moment: float = 0.03) -> None:
     """Let time pass until the job has come to this."""
     async with asyncio.timeout(30):
         while (await bot.job(job_id)).state not in states:
-            await pass_time(bot, seconds=4, moment=moment)
+            await go_on(bot, moment=moment)
+
+
+async def go_on(bot: RunningBot, *, moment: float) -> None:
+    """Four seconds; what is being done meanwhile is done before the next, if it can be.
+
+    A step that outlasts more than one of these would believe that it was frozen.
+    """
+    await pass_time(bot, seconds=4, moment=moment)
+    dispatcher: Any = bot.app._dispatcher
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(10 * moment):
+            while dispatcher._in_hand:
+                await asyncio.sleep(0.005)
 
 
 async def spin() -> float:
-    """The share of one core that all of us use at rest, while the bot's clock stands still."""
-    shares = []
-    for _ in range(3):
+    """The share of one core that all of us use at rest, while the bot's clock stands still.
+
+    A slow machine has more left to do before it rests; a loop that goes round in vain never does.
+    """
+    least = math.inf
+    for _ in range(PATIENT_LOOKS):
         began = time.process_time()
-        await asyncio.sleep(0.1)
-        shares.append((time.process_time() - began) / 0.1)
-    return min(shares)
+        await asyncio.sleep(LOOK_SECONDS)
+        least = min(least, (time.process_time() - began) / LOOK_SECONDS)
+        if least < MOST_OF_A_CORE:
+            break
+    return least
 
 
 async def readiness(bot: RunningBot) -> tuple[int, dict[str, Any]]:

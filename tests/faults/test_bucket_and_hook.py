@@ -16,7 +16,16 @@ from bot.request import ImageFrame
 from tests import rendered
 from tests.bucket import ACCESS_KEY, NAME, REGION, SECRET_KEY, Bucket
 from tests.conftest import RunningBot
-from tests.faults.outages import before, finish_all, pass_time, readiness, spin, through, until
+from tests.faults.outages import (
+    MOST_OF_A_CORE,
+    before,
+    finish_all,
+    pass_time,
+    readiness,
+    spin,
+    through,
+    until,
+)
 from tests.faults.proxy import Fault
 
 
@@ -51,7 +60,7 @@ async def test_a_bucket_out_of_reach_is_waited_for(
             status, said = await readiness(bot)
             assert status == 200
             assert "media store cannot be reached" in said["troubles"]["media"]
-            assert await spin() < 0.5
+            assert await spin() < MOST_OF_A_CORE
             await wire.mend()
             await until(bot, job_id, JobState.DELIVERED)
             assert (await readiness(bot))[1]["troubles"] == {}

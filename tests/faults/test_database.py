@@ -13,7 +13,7 @@ import pytest
 from tests.adapters.discord.conftest import Community, discord_server, local_discord
 from tests.conftest import RunningBot
 from tests.discord_server.wire import Request
-from tests.faults.outages import book_of, finish_all, readiness, spin
+from tests.faults.outages import MOST_OF_A_CORE, book_of, finish_all, readiness, spin
 from tests.faults.test_discord import asked, community, wire
 
 __all__ = ["community", "discord_server", "local_discord", "wire"]
@@ -57,7 +57,7 @@ async def test_a_database_that_is_taken_stops_nothing_for_good(
         status, said = await health
         assert (status, said["ready"]) == (503, False)
         assert "database" in said["problems"]
-        assert await spin() < 0.5
+        assert await spin() < MOST_OF_A_CORE
     told = failures(caplog)
     assert 1 <= len(told) <= 2, "not once for each of the writes"
     assert told[0]["kind"] == "OperationalError"

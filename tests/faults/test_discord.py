@@ -15,7 +15,7 @@ from bot.refs import JobId
 from tests.adapters.discord.conftest import Community, LocalDiscord, discord_server, local_discord
 from tests.adapters.discord.test_session import Line, line
 from tests.discord_server import DiscordServer
-from tests.faults.outages import PATIENCE, before, readiness, spin, through
+from tests.faults.outages import MOST_OF_A_CORE, PATIENCE, before, readiness, spin, through
 from tests.faults.proxy import FaultProxy
 
 __all__ = ["discord_server", "line", "local_discord"]
@@ -66,7 +66,7 @@ async def test_an_hour_without_discord(community: Community, wire: FaultProxy) -
     status, said = await readiness(community.bot)
     assert (status, said["problems"]) == (200, {})
     assert "not connected to Discord" in said["troubles"]["discord"]
-    assert await spin() < 0.5
+    assert await spin() < MOST_OF_A_CORE
     await wire.mend()
     await community.hurry(lambda: community.clips(), seconds=20)
     await community.bot.delivered(job_id)
@@ -113,7 +113,7 @@ async def test_a_gateway_that_fell_silent_is_left(line: Line, wire: FaultProxy) 
         async with asyncio.timeout(15):
             while not heard_of(session):
                 await asyncio.sleep(0.05)
-        assert await spin() < 0.5
+        assert await spin() < MOST_OF_A_CORE
         await wire.mend()
         await line.hurry(lambda: line.discord.gateway.connected)
         await line.heard("hello again")

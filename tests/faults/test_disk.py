@@ -19,7 +19,15 @@ from bot.simulator import Simulator
 from bot.wiring.startup import secret_key
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
-from tests.faults.outages import finish_all, hurry, pass_time, readiness, spin, until
+from tests.faults.outages import (
+    MOST_OF_A_CORE,
+    finish_all,
+    hurry,
+    pass_time,
+    readiness,
+    spin,
+    until,
+)
 
 Breaks = Callable[[], AbstractContextManager[None]]
 
@@ -80,7 +88,7 @@ async def nothing_is_taken(bot: RunningBot, why: str) -> None:
     status, said = await readiness(bot)
     assert (status, said["ready"]) == (503, False)
     assert re.search(why, said["problems"]["database"])
-    assert await spin() < 0.5
+    assert await spin() < MOST_OF_A_CORE
 
 
 async def test_a_disk_that_breaks_loses_nothing(

@@ -9,7 +9,7 @@ import pytest
 
 from bot.job import JobState
 from tests.adapters.slack.conftest import Community, LocalSlack, local_slack, slack
-from tests.faults.outages import before, finish_all, readiness, spin, through
+from tests.faults.outages import MOST_OF_A_CORE, before, finish_all, readiness, spin, through
 from tests.faults.proxy import Fault, FaultProxy
 from tests.faults.slack import PING_SECONDS, asked, community_of, lead
 from tests.slack_server import SlackServer
@@ -42,7 +42,7 @@ async def test_an_hour_without_slack(community: Community, wire: FaultProxy) -> 
     status, said = await readiness(community.bot)
     assert (status, said["problems"]) == (200, {})
     assert "not connected to Slack" in said["troubles"]["slack"]
-    assert await spin() < 0.5
+    assert await spin() < MOST_OF_A_CORE
     await wire.mend()
     await community.hurry(community.clips, seconds=20)
     await community.bot.delivered(job_id)
