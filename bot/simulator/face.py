@@ -145,15 +145,22 @@ class Face(ABC):
                 if accepted:
                     await handler(request)
                 return _hang_up(request)
-            case Refuse(accepted=accepted):
-                if accepted:
-                    await handler(request)
-                reply = self.error(fault.status, fault.detail)
-                if fault.retry_after is not None:
-                    reply.headers[hdrs.RETRY_AFTER] = f"{fault.retry_after:g}"
-                return reply
+            case Refuse():
+                return await self._refuse(request, handler, fault)
             case _:
                 assert_never(fault)
+
+    async def _refuse(
+        self, request: web.Request, handler: Handler, fault: Refuse
+    ) -> web.StreamResponse:
+        if fault.accepted:
+            await handler(request)
+        if fault.released is not None:
+            await fault.released.wait()
+        reply = self.error(fault.status, fault.detail)
+        if fault.retry_after is not None:
+            reply.headers[hdrs.RETRY_AFTER] = f"{fault.retry_after:g}"
+        return reply
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -45,12 +45,13 @@ class Hold:
 
 @dataclass(frozen=True, kw_only=True)
 class Refuse:
-    """An error is the reply; `accepted` tells whether the work was done all the same."""
+    """An error is the reply, once it is `released`; `accepted`: the work was done all the same."""
 
     status: int
     detail: str
     retry_after: float | None = None
     accepted: bool = False
+    released: asyncio.Event | None = None
 
 
 T = TypeVar("T")
@@ -108,6 +109,13 @@ class Faults:
     def refuse(self, operation: Operation, status: int, detail: str, *, times: int = 1) -> None:
         """Answer this status and detail, e.g. 410 for a retired endpoint."""
         self._replies[operation].extend([Refuse(status=status, detail=detail)] * times)
+
+    def hold_refusal(self, operation: Operation, status: int, detail: str) -> asyncio.Event:
+        """Answer this once the returned event is set."""
+        released = asyncio.Event()
+        fault = Refuse(status=status, detail=detail, released=released)
+        self._replies[operation].append(fault)
+        return released
 
     def slow(self, factor: float, *, times: int = 1) -> None:
         """Let the next generations take `factor` times as long as drawn."""
