@@ -34,10 +34,30 @@ def claim(tx: Tx, secret_hash: str, generation_id: GenerationId, now: datetime) 
     tx.after_commit(lambda: log.warning("callback.orphan", job=job.id, generation=generation_id))
     settings.note_operator(
         tx,
-        f"orphan:{generation_id}",
+        _key_of(generation_id),
         f"The video service also ran generation {generation_id} for {job.id}, an attempt that was "
         "given up. It was probably paid and was not delivered.",
         now,
         job.id,
     )
     return None
+
+
+def reclaim(tx: Tx, job: Job, now: datetime) -> Job | None:
+    """Give a job whose present attempt was not taken what an earlier one made after all.
+
+    That turned up while the present one was under way, so nobody could say whose clip is needed.
+    """
+    attempt = attempts.orphan(tx.conn, job.id)
+    if attempt is None or attempt.generation_id is None:
+        return None
+    back = go_back(tx, job, attempt.provider)
+    if back is None:
+        return None
+    generation_id, number = attempt.generation_id, attempt.submission.attempt
+    settings.withdraw(tx, _key_of(generation_id))
+    return attempts.adopt(tx, back, generation_id, "adopted", now, attempt=number)
+
+
+def _key_of(generation_id: GenerationId) -> str:
+    return f"orphan:{generation_id}"

@@ -28,9 +28,13 @@ def may_leave(error: ProviderError | None) -> bool:
 
 def explain(route: Route, instead_of: Route) -> str:
     """For its person: who makes it now, and what that changes."""
+    why = f"{instead_of.provider} takes nothing right now"
+    return f"{why}, so {route.provider} makes it{_price_of(route, instead_of)}."
+
+
+def _price_of(route: Route, instead_of: Route) -> str:
     was, now = instead_of.price.charged, route.price.charged
-    price = "" if was == now else f", for {money(now)} instead of {money(was)}"
-    return f"{instead_of.provider} takes nothing right now, so {route.provider} makes it{price}."
+    return "" if was == now else f", for {money(now)} instead of {money(was)}"
 
 
 def without_alternatives(plan: Plan) -> Plan:
@@ -123,7 +127,9 @@ def go_back(tx: Tx, job: Job, provider: str) -> Job | None:
     route = next((each for each in job.plan.others if each.provider == provider), None)
     if route is None:
         return None
-    return jobs.change(tx, job, **columns_of(move(job.plan, route)))
+    detour = f"{provider} had taken it after all, so it makes it{_price_of(route, job.plan)}."
+    plan = move(job.plan, route).model_copy(update={"detour": detour})
+    return jobs.change(tx, job, **columns_of(plan))
 
 
 def columns_of(plan: Plan) -> JobColumns:

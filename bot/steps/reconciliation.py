@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from bot.job import Job, JobState
 from bot.ports import Absent, CannotTell, Found, Provider, Submission
+from bot.routing.claims import reclaim
 from bot.steps.step import StepContext
 from bot.store import attempts, jobs, settings, stops
 from bot.store.transaction import Tx
@@ -50,7 +51,9 @@ class Reconciler:
                 )
                 self._context.hooks.watch(generating)
             case Absent():
-                await self._context.result(job, self._count_absence)
+                waiting = await self._context.result(job, self._count_absence)
+                if waiting.state is JobState.GENERATING:
+                    self._context.hooks.watch(waiting)
             case CannotTell():
                 await self._become_uncertain(job)
 
@@ -94,6 +97,8 @@ class Reconciler:
         if attempts.count_absence(tx, job.id, job.attempt) < 2:
             return jobs.change(tx, job, next_at=now + ABSENCE_GAP)
         attempts.finish(tx, job.id, job.attempt, "absent")
+        if (made := reclaim(tx, job, now)) is not None:
+            return made
         if attempts.doubtful(tx.conn, job.id) > 1:
             return self._ask_operator(tx, job)
         return jobs.move(

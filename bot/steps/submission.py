@@ -27,7 +27,7 @@ from bot.log import get_logger, name_job
 from bot.ports import FrameHandle, Generation, Provider, Submission
 from bot.refs import JobId
 from bot.request import ClipFrame, ClipWork, as_sent, frames_of
-from bot.routing.claims import claim
+from bot.routing.claims import claim, reclaim
 from bot.routing.failover import may_leave
 from bot.send_guard import send_only_while
 from bot.steps.step import StepContext
@@ -283,8 +283,7 @@ class Submitter:
         """Put a job that the provider certainly did not take back in line."""
         failure = self._note_closed(job, error, is_own=is_own)
         assert job.plan is not None
-        failover = self._context.hooks.failover
-        plan = job.plan
+        failover, plan = self._context.hooks.failover, job.plan
         route = failover.next(plan) if may_leave(error) else None
         offer = failover.offer(plan) if may_leave(error) else None
         growing = min(2.0 ** max(0, min(submission.attempt - PATIENT_TRIES, 9)), LONGEST_PAUSE)
@@ -293,7 +292,6 @@ class Submitter:
         now = self._context.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
-            attempts.finish(tx, job.id, submission.attempt, "refused")
             _note_refusal(tx, submission, error, now)
             waiting = jobs.move(
                 tx,
@@ -311,7 +309,7 @@ class Submitter:
                 return jobs.change(tx, waiting, plan=plan.model_copy(update={"offered": offer}))
             return waiting
 
-        await self._keep(job, write)
+        await self._keep_refusal(job, submission, write)
 
     def _note_closed(
         self, job: Job, error: ProviderError | None, *, is_own: bool
@@ -329,11 +327,24 @@ class Submitter:
         return Failure(code="operator", sentence=error.sentence, since=since)
 
     async def _end_attempt(self, job: Job, submission: Submission, failure: Failure) -> None:
-        def write(tx: Tx, current: Job) -> Job:
-            attempts.finish(tx, job.id, submission.attempt, "refused")
-            return ledger.fail(tx, current, self._context.clock.now(), failure)
+        await self._keep_refusal(
+            job,
+            submission,
+            lambda tx, current: ledger.fail(tx, current, self._context.clock.now(), failure),
+        )
 
-        await self._keep(job, write)
+    async def _keep_refusal(
+        self, job: Job, submission: Submission, write: Callable[[Tx, Job], Job]
+    ) -> None:
+        """Write that this attempt was not taken; what an earlier one made is what is wanted."""
+
+        def write_refusal(tx: Tx, current: Job) -> Job:
+            attempts.finish(tx, job.id, submission.attempt, "refused")
+            return reclaim(tx, current, self._context.clock.now()) or write(tx, current)
+
+        kept = await self._keep(job, write_refusal)
+        if kept.state is JobState.GENERATING:
+            self._context.hooks.watch(kept)
 
     async def _keep(self, job: Job, write: Callable[[Tx, Job], Job]) -> Job:
         """Write what the provider answered, if the job still stands where it was sent from."""

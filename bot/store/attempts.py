@@ -184,6 +184,18 @@ def doubtful(conn: Connection, job_id: JobId) -> int:
     return len(rows.all())
 
 
+def orphan(conn: Connection, job_id: JobId) -> Attempt | None:
+    """The newest attempt of a job whose generation turned up when nobody could have it."""
+    rows = conn.execute(
+        select(attempts)
+        .where(attempts.c.job_id == job_id, attempts.c.outcome == "orphan")
+        .order_by(attempts.c.attempt.desc())
+        .limit(1)
+    )
+    row = rows.one_or_none()
+    return _to_attempt(row) if row is not None else None
+
+
 def was_restored(conn: Connection, job_id: JobId) -> bool:
     """Whether there may be attempts of a job that are not in this database."""
     query = select(attempts.c.attempt).where(*_is(job_id, 0))

@@ -262,6 +262,12 @@ def note_operator(
     )
 
 
+def withdraw(tx: Tx, key: str) -> None:
+    """Take a notice back that is no longer so, unless the operator has heard it."""
+    is_untold = operator_notices.c.told_at.is_(None)
+    tx.conn.execute(delete(operator_notices).where(operator_notices.c.key == key, is_untold))
+
+
 def untold(conn: Connection) -> list[OperatorNotice]:
     """Notices that the operator was not told yet, oldest first."""
     rows = conn.execute(

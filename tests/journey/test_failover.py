@@ -209,27 +209,59 @@ async def test_no_service_learns_who_somebody_is(services: TwoServices) -> None:
     await services.delivered(job_id)
 
 
-async def test_a_clip_that_the_first_made_after_all_is_the_firsts(services: TwoServices) -> None:
+async def lost_at_luma(services: TwoServices) -> tuple[JobId, str]:
+    """A job whose answer was lost and which was then twice not found there; it goes on to fal."""
     services.luma.faults.drop("create", accepted=True)
     services.luma.faults.hide_new(50)
     services.luma.faults.break_callback("lost")
     job_id = await services.bot.ask()
     await services.luma.wait_for_creates(1)
     services.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
-    services.fal.faults.too_many("create", retry_after=3600)
     [generation] = services.luma.generations.values()
-    # Found absent twice, refused here and then told to wait there: so it is in line at fal.
+    return job_id, generation.id
+
+
+async def sent_to_fal(services: TwoServices, job_id: JobId) -> None:
+    """Wait until fal hears of it; a step that outlasts what is let pass believes that it froze."""
     async with asyncio.timeout(15):
-        while (job := await services.bot.job(job_id)).attempt < 3:
-            services.bot.clock.move(seconds=10)
+        while not any(each.startswith("POST") for each in services.fal.requests):
+            if (await services.bot.job(job_id)).attempt < 2:
+                services.bot.clock.move(seconds=2)
             await asyncio.sleep(0.05)
+
+
+async def test_a_clip_that_the_first_made_after_all_is_the_firsts(services: TwoServices) -> None:
+    services.fal.faults.too_many("create", retry_after=3600)
+    job_id, generation_id = await lost_at_luma(services)
+    await sent_to_fal(services, job_id)
+    # Found absent twice, refused here and then told to wait there: so it is in line at fal.
     job = await services.bot.until(job_id, JobState.ACCEPTED)
     assert (job.plan and job.plan.provider) == "fal"
-    await services.luma.finish(generation.id)
+    await services.luma.finish(generation_id)
+    job = await services.bot.delivered(job_id)
+    assert job.plan
+    assert job.plan.provider == "luma"
+    assert job.plan.detour.startswith("luma had taken it after all, so it makes it, for $")
+    assert services.accepted() == (1, 0)
+    assert job.cost < FALS_PRICE
+    await services.bot.check_books()
+
+
+async def test_what_the_first_made_while_the_second_is_asked_is_had_where_that_refuses(
+    services: TwoServices,
+) -> None:
+    released = services.fal.faults.hold_refusal("create", 429, "Rate limit exceeded")
+    job_id, generation_id = await lost_at_luma(services)
+    await sent_to_fal(services, job_id)
+    await services.luma.finish(generation_id)
+    async with asyncio.timeout(15):
+        while not any(generation_id in each for each in await services.told_the_operator()):
+            await asyncio.sleep(0.02)
+    released.set()
     job = await services.bot.delivered(job_id)
     assert (job.plan and job.plan.provider) == "luma"
     assert services.accepted() == (1, 0)
-    assert job.cost < FALS_PRICE
+    assert not any(generation_id in each for each in await services.told_the_operator())
     await services.bot.check_books()
 
 
