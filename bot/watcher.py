@@ -20,8 +20,9 @@ from bot.log import get_logger
 from bot.outlook import PASSING_SECONDS, Outlook
 from bot.ports import Dispatcher, Generation, Provider
 from bot.refs import GenerationId
+from bot.routing import claims
 from bot.routing.failover import Failover
-from bot.store import attempts, jobs, under_way
+from bot.store import under_way
 from bot.store.database import Database
 from bot.store.transaction import Tx
 from bot.upkeep import keep_going
@@ -374,11 +375,8 @@ class ProviderWatcher:
         running, now = self._running[generation.id], self._clock.now()
 
         def write(tx: Tx) -> None:
-            job = jobs.get(tx.conn, running.job_id)
-            if job.state is not JobState.GENERATING or job.generation_id != generation.id:
-                return
-            attempts.end(tx, job, generation, now)
-            self._dispatcher.wake(tx, job.id, now)
+            if claims.end(tx, running.job_id, generation, now):
+                self._dispatcher.wake(tx, running.job_id, now)
 
         try:
             await self._database.write(write)

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from bot.job import Job, JobState
 from bot.log import get_logger
-from bot.refs import GenerationId
+from bot.ports import Generation
+from bot.refs import GenerationId, JobId
 from bot.routing.failover import go_back
 from bot.store import attempts, jobs, settings
 from bot.store.transaction import Tx
@@ -57,6 +58,31 @@ def reclaim(tx: Tx, job: Job, now: datetime) -> Job | None:
     generation_id, number = attempt.generation_id, attempt.submission.attempt
     settings.withdraw(tx, _key_of(generation_id))
     return attempts.adopt(tx, back, generation_id, "adopted", now, attempt=number)
+
+
+def end(tx: Tx, job_id: JobId, generation: Generation, now: datetime) -> bool:
+    """Write that its provider is done with it; False where its job went on without it."""
+    job = jobs.get(tx.conn, job_id)
+    is_its = job.state is JobState.GENERATING and job.generation_id == generation.id
+    if is_its:
+        attempts.end(tx, job, generation, now)
+    else:
+        tell_if_ended(tx, job, generation, now)
+    return is_its
+
+
+def tell_if_ended(tx: Tx, job: Job, generation: Generation, now: datetime) -> None:
+    """Note for the operator what is finished after they had ended its job without it."""
+    is_finished = generation.state == "completed" and generation.id == job.generation_id
+    if is_finished and job.state is JobState.FAILED and job.completed_at is None:
+        settings.note_operator(
+            tx,
+            _key_of(generation.id),
+            f"Generation {generation.id} of {job.id}, which was ended without it, is finished "
+            "after all. It was probably paid and was not delivered.",
+            now,
+            job.id,
+        )
 
 
 def _key_of(generation_id: GenerationId) -> str:

@@ -14,8 +14,8 @@ from bot.job import Job
 from bot.log import get_logger
 from bot.ports import Generation, GenerationState
 from bot.refs import GenerationId, JobId
-from bot.routing.claims import claim
-from bot.store import attempts
+from bot.routing.claims import claim, tell_if_ended
+from bot.store import attempts, jobs
 from bot.store.attempts import Attempt
 from bot.store.database import Database
 from bot.store.transaction import Tx
@@ -141,9 +141,7 @@ class Callbacks:
             log.warning("callback.unknown", job=hint.job_id, generation=seen.id)
             return None
         try:
-            job = await self._database.write(
-                lambda tx: self._adopt_or_report(tx, hint.token_hash, seen)
-            )
+            job = await self._database.write(lambda tx: self._adopt_or_report(tx, hint, seen))
         except StoreError as error:
             told = {"job": hint.job_id, "generation": seen.id, "cause": error.sentence}
             log.warning("callback.not_taken", **told)
@@ -152,10 +150,13 @@ class Callbacks:
         self._tries.pop(hint.token_hash, None)
         return job
 
-    def _adopt_or_report(self, tx: Tx, secret_hash: str, seen: Generation) -> Job | None:
-        adopted = claim(tx, secret_hash, seen.id, self._clock.now())
+    def _adopt_or_report(self, tx: Tx, hint: Hint, seen: Generation) -> Job | None:
+        now = self._clock.now()
+        adopted = claim(tx, hint.token_hash, seen.id, now)
         if adopted is not None:
             tx.after_commit(lambda: self._announce(adopted.id))
+        elif hint.job_id is not None:
+            tell_if_ended(tx, jobs.get(tx.conn, hint.job_id), seen, now)
         return adopted
 
 

@@ -140,6 +140,29 @@ async def test_calls_with_invented_tokens_stop_nothing(called: RunningBot) -> No
     await called.delivered(job_id)
 
 
+async def test_what_is_finished_after_it_was_ended_is_told_to_the_operator(
+    called: RunningBot,
+) -> None:
+    job_id = await called.ask()
+    job = await called.until(job_id, JobState.GENERATING)
+    await _hear(called, "more than 6 hours", hours=1)
+    await called.app.operations.resolve(job_id, "release", generation_id=None, actor="operator")
+    await called.simulator.finish(str(job.generation_id))
+    await _hear(called, f"of {job_id}, which was ended without it, is finished", seconds=1)
+    assert (await called.job(job_id)).state is JobState.FAILED
+    await called.check_books()
+
+
+async def _hear(bot: RunningBot, words: str, **pause: float) -> None:
+    """Let time pass until the operator is told this."""
+    async with asyncio.timeout(15):
+        while not any(
+            words in each.sentence for each in await bot.app.database.read(settings.untold)
+        ):
+            bot.clock.move(**pause)
+            await asyncio.sleep(0.02)
+
+
 async def test_a_call_while_its_job_waits_to_be_sent_again_is_not_paid_twice(
     start_bot: Callable[..., Any],
 ) -> None:
