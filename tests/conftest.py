@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -22,6 +22,7 @@ from typing import Any
 import hypothesis
 import pytest
 from hypothesis import HealthCheck
+from sqlalchemy import Row, text
 
 from bot import log
 from bot.app import App
@@ -150,6 +151,11 @@ class RunningBot:
         job = await self.until(job_id, JobState.GENERATING)
         await self.simulator.finish(str(job.generation_id))
         return await self.delivered(job_id)
+
+    async def notes(self) -> Sequence[Row[Any]]:
+        """What the operator was told or will be: sentences and jobs, oldest first."""
+        query = text("SELECT sentence, job_id FROM operator_notices ORDER BY at")
+        return await self.app.database.read(lambda conn: conn.execute(query).all())
 
     async def check_books(self) -> None:
         """The rules of the ledger hold."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from bot.clock import SystemClock
 from bot.errors import DeliveryError, ThreadGone
@@ -14,6 +15,11 @@ from bot.notices import Delivered, Digest, Notice, Starred
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, Micros, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
+
+#: How the tasks are called in which a dispatcher, or procrastinate, carries out a step.
+STEPS = ("advance ", "process job ")
+#: Some never end by themselves, so they are waited for so often, and so many seconds.
+MOST_OF_A_STEP, A_LITTLE = 100, 0.005
 
 
 class MovableClock(SystemClock):
@@ -23,6 +29,7 @@ class MovableClock(SystemClock):
         self._offset = timedelta(0)
         self._error = timedelta(0)
         self._moved: set[asyncio.Event] = set()
+        self._napping: set[asyncio.Task[Any] | None] = set()
 
     def now(self) -> datetime:
         return super().now() + self._offset + self._error
@@ -34,6 +41,21 @@ class MovableClock(SystemClock):
         """Jump ahead, e.g. `move(seconds=30)`."""
         self._offset += timedelta(**by)
         self._wake()
+
+    async def let_pass(self, *, moment: float = 0.02, **by: float) -> None:
+        """Jump ahead once nobody is in the midst of a step, and wait for a real moment.
+
+        A step that more than five seconds seem to pass in believes that it was frozen.
+        """
+        for _ in range(MOST_OF_A_STEP):
+            if not any(map(self._is_at_work, asyncio.all_tasks())):
+                break
+            await asyncio.sleep(A_LITTLE)
+        self.move(**by)
+        await asyncio.sleep(moment)
+
+    def _is_at_work(self, task: asyncio.Task[Any]) -> bool:
+        return task.get_name().startswith(STEPS) and task not in self._napping
 
     def set_wall(self, **by: float) -> None:
         """Set the wall clock alone, back where it is negative; no time passes."""
@@ -47,11 +69,13 @@ class MovableClock(SystemClock):
     async def _nap(self, event: asyncio.Event, seconds: float) -> None:
         moved = asyncio.Event()
         self._moved.add(moved)
+        self._napping.add(napping := asyncio.current_task())
         first = {asyncio.ensure_future(each.wait()) for each in (event, moved)}
         try:
             await asyncio.wait(first, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._moved.discard(moved)
+            self._napping.discard(napping)
             for each in first:
                 each.cancel()
 

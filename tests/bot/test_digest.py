@@ -19,7 +19,6 @@ from bot.refs import Micros, ThreadRef
 from bot.request import Requester
 from bot.simulator import Simulator
 from bot.store import digests as digests_kept
-from bot.store import settings
 from tests.bot.module_simulator import simulator
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
@@ -90,8 +89,7 @@ async def look(bot: RunningBot) -> None:
 
 async def told(bot: RunningBot) -> str:
     """What only the operator hears."""
-    notices = await bot.app.database.read(settings.untold)
-    return " ".join(each.sentence for each in notices)
+    return " ".join(each.sentence for each in await bot.notes())
 
 
 # ---- when --------------------------------------------------------------------------------------

@@ -337,8 +337,7 @@ async def lose(bot: RunningBot) -> tuple[JobId, str]:
 async def until_told_of_loss(bot: RunningBot) -> None:
     async with asyncio.timeout(10):
         while not await told_by(bot, "missing:"):
-            bot.clock.move(minutes=5)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(minutes=5)
 
 
 @pytest.mark.parametrize(("how", "share", "taken"), [("charge", 1, 0), ("release", 0, 1)])
@@ -374,8 +373,7 @@ async def test_a_generation_that_came_back_is_not_given_up(bot: RunningBot) -> N
     await bot.simulator.finish(generation)
     async with asyncio.timeout(10):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
-            bot.clock.move(minutes=1)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(minutes=1)
     await bot.check_books()
 
 
@@ -654,8 +652,7 @@ async def test_a_low_balance_is_told_once_a_day(start_bot: Callable[..., Any]) -
         async with asyncio.timeout(10):
             while len(keys := await told_by(bot, "balance:luma")) < count:
                 # In steps: a round that is just about to wait does not see one that is over.
-                bot.clock.move(hours=hours)
-                await asyncio.sleep(0.01)
+                await bot.clock.let_pass(hours=hours, moment=0.01)
         return keys
 
     await until(1, hours=0)
@@ -846,8 +843,7 @@ async def test_cleaning_is_done_each_hour_even_after_it_failed(home: Home) -> No
     async def until_gone() -> None:
         async with asyncio.timeout(5):
             while await home.kept():
-                office.clock.move(seconds=CLEAN_EVERY.total_seconds())
-                await asyncio.sleep(0.01)
+                await office.clock.let_pass(seconds=CLEAN_EVERY.total_seconds(), moment=0.01)
 
     await home.keep("clips/r-old.mp4", timedelta(days=31))
     async with asyncio.TaskGroup() as group:

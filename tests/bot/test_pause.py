@@ -45,15 +45,13 @@ async def finish(bot: RunningBot, job_id: JobId) -> None:
     await bot.simulator.finish(job.generation_id)
     async with asyncio.timeout(10):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
-            bot.clock.move(seconds=2)
-            await asyncio.sleep(0.01)
+            await bot.clock.let_pass(seconds=2, moment=0.01)
 
 
 async def shows(bot: RunningBot, job_id: JobId, notice: type[Notice]) -> Notice:
     async with asyncio.timeout(10):
         while not isinstance(found := bot.chat.status(job_id), notice):
-            bot.clock.move(seconds=2)
-            await asyncio.sleep(0.01)
+            await bot.clock.let_pass(seconds=2, moment=0.01)
     return found
 
 
@@ -91,8 +89,7 @@ async def test_the_operator_pauses_every_place_at_once(bot: RunningBot) -> None:
         with pytest.raises(Paused, match=r"The budget is used up\."):
             await ask(bot, f"late {place}", place=place)
     for _ in range(5):
-        bot.clock.move(seconds=5)
-        await asyncio.sleep(0.02)
+        await bot.clock.let_pass(seconds=5)
     assert (await bot.job(second)).state is JobState.ACCEPTED
     await bot.studio.admin.pause(HERE, actor=BOSS)
     assert "by themselves stay so" in str((await act("resume", {}))["sentence"])
@@ -131,8 +128,7 @@ async def test_the_film_of_a_blocked_person_keeps_what_was_made_of_it(bot: Runni
     await finish(bot, first.id)
     async with asyncio.timeout(10):
         while (await bot.job(second.id)).state is not JobState.CANCELLED:
-            bot.clock.move(seconds=2)
-            await asyncio.sleep(0.01)
+            await bot.clock.let_pass(seconds=2, moment=0.01)
     told = await shows(bot, film, ShotFailed)
     assert isinstance(told, ShotFailed)
     assert told.number == 2
@@ -152,8 +148,7 @@ async def test_who_waits_elsewhere_does_not_count_those_of_a_paused_place(bot: R
     await bot.studio.admin.pause(HERE, actor=BOSS)
     async with asyncio.timeout(10):
         while not is_next((await bot.studio.show(last, who)).notice):
-            bot.clock.move(seconds=2)
-            await asyncio.sleep(0.01)
+            await bot.clock.let_pass(seconds=2, moment=0.01)
 
 
 async def test_a_place_does_not_go_on_while_everything_is_paused(bot: RunningBot) -> None:

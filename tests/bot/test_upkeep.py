@@ -33,8 +33,7 @@ async def test_a_notice_that_trips_the_chat_holds_up_no_other(
     await bot.app.database.write(note)
     async with asyncio.timeout(10):
         while [each.key for each in await bot.app.database.read(settings.untold)] != ["first"]:
-            bot.clock.move(seconds=11)
-            await asyncio.sleep(0.01)
+            await bot.clock.let_pass(seconds=11, moment=0.01)
 
 
 async def test_a_notice_that_trips_the_chat_ends_nothing_and_is_said_later(
@@ -54,11 +53,9 @@ async def test_a_notice_that_trips_the_chat_ends_nothing_and_is_said_later(
     await bot.app.database.write(lambda tx: settings.note_operator(tx, "key", "Look.", now))
     async with asyncio.timeout(10):
         while not tripped.is_set():
-            bot.clock.move(seconds=11)
-            await asyncio.sleep(0.01)
+            await bot.clock.let_pass(seconds=11, moment=0.01)
         bot.chat.before_post = lambda _: None
         while await bot.app.database.read(settings.untold):
-            bot.clock.move(seconds=61)
-            await asyncio.sleep(0.01)
+            await bot.clock.let_pass(seconds=61, moment=0.01)
     said = [each for post in bot.chat.posts for each in post.notices]
     assert any(isinstance(each, Operator) and each.sentence == "Look." for each in said)

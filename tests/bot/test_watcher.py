@@ -20,7 +20,6 @@ from bot.ports import Generation
 from bot.refs import GenerationId, JobId
 from bot.request import Resolution
 from bot.simulator import Simulator
-from bot.store import settings
 from bot.store.database import SQLITE, open_database
 from bot.watcher import RARER_WITH_CALLBACKS, ProviderWatcher
 from bot.watching.callbacks import TRIES, Callbacks, Hint
@@ -351,14 +350,12 @@ async def test_an_answer_that_trips_the_reader_ends_nothing_and_is_told(
         patch.setattr("bot.providers.luma.read_generation", trip)
         await finish(bot, job_id)
         while not tripped.is_set():
-            bot.clock.move(seconds=21)
-            await asyncio.sleep(0.01)
+            await bot.clock.let_pass(seconds=21, moment=0.01)
         async with asyncio.timeout(10):
-            while not (told := await bot.app.database.read(settings.untold)):
+            while not (told := await bot.notes()):
                 await asyncio.sleep(0.01)
     assert "cannot read what luma says" in told[0].sentence
     async with asyncio.timeout(10):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
-            bot.clock.move(seconds=31)
-            await asyncio.sleep(0.01)
+            await bot.clock.let_pass(seconds=31, moment=0.01)
     await bot.check_books()

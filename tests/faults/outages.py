@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -187,27 +186,14 @@ async def hurry(bot: RunningBot, look: Callable[[], Any]) -> None:
     """Let time pass until this is so."""
     async with asyncio.timeout(15):
         while not look():
-            await go_on(bot, moment=0.03)
+            await bot.clock.let_pass(seconds=4, moment=0.03)
 
 
 async def until(bot: RunningBot, job_id: JobId, *states: JobState, moment: float = 0.03) -> None:
     """Let time pass until the job has come to this."""
     async with asyncio.timeout(30):
         while (await bot.job(job_id)).state not in states:
-            await go_on(bot, moment=moment)
-
-
-async def go_on(bot: RunningBot, *, moment: float) -> None:
-    """Four seconds; what is being done meanwhile is done before the next, if it can be.
-
-    A step that outlasts more than one of these would believe that it was frozen.
-    """
-    await pass_time(bot, seconds=4, moment=moment)
-    dispatcher: Any = bot.app._dispatcher
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(10 * moment):
-            while dispatcher._in_hand:
-                await asyncio.sleep(0.005)
+            await bot.clock.let_pass(seconds=4, moment=moment)
 
 
 async def spin() -> float:

@@ -22,7 +22,6 @@ from tests.faults.outages import (
     MOST_OF_A_CORE,
     before,
     finish_all,
-    go_on,
     hurry,
     pass_time,
     provider_calls,
@@ -68,16 +67,8 @@ async def check_that_all_is_well(bot: RunningBot) -> None:
         await until(bot, job_id, JobState.DELIVERED)
         assert len(bot.chat.clips(job_id)) == 1
     assert len(bot.simulator.generations) == len(bot.jobs)
-    assert not await open_notes(bot)
+    assert await bot.notes() == []
     await bot.check_books()
-
-
-async def open_notes(bot: RunningBot) -> list[str]:
-    """What the operator was told."""
-    statement = "SELECT sentence FROM operator_notices"
-    return await bot.app.database.read(
-        lambda conn: [row[0] for row in conn.exec_driver_sql(statement)]
-    )
 
 
 async def test_a_broken_wire_is_waited_out(bot: RunningBot, wire: FaultProxy) -> None:
@@ -165,6 +156,6 @@ async def all_are_made(bot: RunningBot) -> None:
     """Once the service is well again, each gets what they asked for."""
     async with asyncio.timeout(15):
         while len(bot.simulator.generations) < len(bot.jobs):
-            await go_on(bot, moment=0.02)
+            await bot.clock.let_pass(seconds=4)
     await finish_all(bot.simulator)
     await check_that_all_is_well(bot)

@@ -257,8 +257,7 @@ class World:
                     await self.simulator.finish(each.id)
             if not open_ids:
                 return
-            self.clock.move(seconds=STEP_SECONDS)
-            await asyncio.sleep(self._pause)
+            await self.clock.let_pass(seconds=STEP_SECONDS, moment=self._pause)
         raise AssertionError("Some jobs never end")
 
     async def _resolve(self, job: Job) -> None:
@@ -391,8 +390,7 @@ async def test_what_is_in_doubt_ends_by_what_the_service_shows(
                 await asyncio.sleep(0.01)
         await world.act("new key", 0)
         while (await world.bot.job(world.asked[0])).state is not JobState.UNCERTAIN:
-            world.clock.move(seconds=STEP_SECONDS)
-            await asyncio.sleep(0.01)
+            await world.clock.let_pass(seconds=STEP_SECONDS, moment=0.01)
         if is_cancelled:
             await world.act("cancel", 0)
             await world.act("finish", 0)

@@ -194,13 +194,11 @@ async def test_a_full_disk_while_fetching_loses_nothing(
     await bot.simulator.finish(generation)
     async with asyncio.timeout(15):
         while (await bot.job(job_id)).tries < 2:
-            bot.clock.move(seconds=10)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(seconds=10, moment=0.05)
     filler.unlink()
     async with asyncio.timeout(15):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
-            bot.clock.move(seconds=30)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(seconds=30, moment=0.05)
     assert len(bot.simulator.generations) == 1
     assert len(bot.chat.clips()) == 1
     await bot.check_books()

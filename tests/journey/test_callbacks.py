@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 
 from bot.job import JobState
-from bot.store import settings
 from tests.conftest import RunningBot
 from tests.ports import free_port
 from tests.secrecy import lines_about, read_logs
@@ -87,8 +86,7 @@ async def test_a_late_generation_of_a_given_up_attempt_is_reported(
     await called.until(job_id, JobState.SUBMITTING)
     async with asyncio.timeout(15):
         while len(called.simulator.generations) < 2:
-            called.clock.move(seconds=20)
-            await asyncio.sleep(0.05)
+            await called.clock.let_pass(seconds=20, moment=0.05)
     await called.until(job_id, JobState.GENERATING)
     for generation in list(called.simulator.generations.values()):
         await called.simulator.finish(generation.id)
@@ -122,7 +120,7 @@ async def test_an_unknown_token_is_ignored(called: RunningBot) -> None:
     await called.until(job_id, JobState.GENERATING)
     await _finish(called)
     await called.delivered(job_id)
-    assert await called.app.database.read(settings.untold) == []
+    assert await called.notes() == []
 
 
 async def test_calls_with_invented_tokens_stop_nothing(called: RunningBot) -> None:
@@ -156,11 +154,8 @@ async def test_what_is_finished_after_it_was_ended_is_told_to_the_operator(
 async def _hear(bot: RunningBot, words: str, **pause: float) -> None:
     """Let time pass until the operator is told this."""
     async with asyncio.timeout(15):
-        while not any(
-            words in each.sentence for each in await bot.app.database.read(settings.untold)
-        ):
-            bot.clock.move(**pause)
-            await asyncio.sleep(0.02)
+        while not any(words in each.sentence for each in await bot.notes()):
+            await bot.clock.let_pass(**pause)
 
 
 async def test_a_call_while_its_job_waits_to_be_sent_again_is_not_paid_twice(
@@ -179,13 +174,11 @@ async def test_a_call_while_its_job_waits_to_be_sent_again_is_not_paid_twice(
     bot.simulator.faults.refuse("create", 401, "Invalid API key is provided", times=50)
     async with asyncio.timeout(15):
         while (await bot.job(job_id)).state is JobState.SUBMITTING:
-            bot.clock.move(seconds=20)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(seconds=20, moment=0.05)
     await _finish(bot)
     bot.clock.move(minutes=1)
     async with asyncio.timeout(15):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
-            bot.clock.move(seconds=5)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(seconds=5, moment=0.05)
     assert len(bot.simulator.generations) == 1
     await bot.check_books()

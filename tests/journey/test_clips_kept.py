@@ -17,7 +17,7 @@ from bot.notices import Delivered, Notice, Waiting
 from bot.outlook import PUT_ASIDE
 from bot.refs import JobId
 from bot.steps.delivery import POSTS_IN_VAIN
-from bot.store import jobs, settings
+from bot.store import jobs
 from bot.store.columns import JobColumns
 from bot.store.schema import operator_notices
 from tests.conftest import RunningBot
@@ -37,8 +37,7 @@ async def run_to_completion(bot: RunningBot, **work: Any) -> JobId:
 async def hurry(bot: RunningBot, job_id: JobId, *states: JobState) -> None:
     async with asyncio.timeout(15):
         while (await bot.job(job_id)).state not in states:
-            bot.clock.move(seconds=30)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(seconds=30, moment=0.05)
 
 
 @pytest.mark.parametrize("fault", ["short", "cut", "html", "garbage", "missing"])
@@ -158,7 +157,7 @@ async def test_a_clip_whose_file_somebody_removed_is_neither_charged_nor_called_
     assert job.failure is not None
     assert "is kept" not in job.failure.sentence
     assert (job.cost, bot.chat.clips()) == (0, [])
-    assert await bot.app.database.read(settings.untold)
+    assert await bot.notes()
     await bot.check_books()
 
 
@@ -219,8 +218,7 @@ async def test_a_job_whose_step_faults_is_put_aside(bot: RunningBot) -> None:
     for times in (1, 2):
         async with asyncio.timeout(15):
             while (await bot.job(job_id)).parked_at is None:
-                bot.clock.move(seconds=30)
-                await asyncio.sleep(0.05)
+                await bot.clock.let_pass(seconds=30, moment=0.05)
         assert len(await told()) == times
         await bot.chat.until(lambda: says_put_aside(bot.chat.status(job_id)))
         unparked = await bot.app.operations.unpark(job_id, actor="test")

@@ -92,8 +92,7 @@ async def test_what_was_cancelled_while_in_doubt_is_not_bought_by_asking(
         await bot.studio.cancel(job_id, to_requester())
         async with asyncio.timeout(15):
             while (job := await bot.job(job_id)).state is JobState.SUBMITTING:
-                clock.move(seconds=20)
-                await asyncio.sleep(0.02)
+                await clock.let_pass(seconds=20)
         assert job.state is JobState.UNCERTAIN
         assert server.generations == {}
         await chat.until(lambda: isinstance(chat.status(job_id), Uncertain))

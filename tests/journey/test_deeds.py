@@ -176,8 +176,7 @@ async def lose(bot: RunningBot, kind: str, source: JobId, **work: Any) -> JobId:
 async def reconciled(bot: RunningBot, job_id: JobId, to: JobState) -> None:
     async with asyncio.timeout(15):
         while (await bot.job(job_id)).state is not to:
-            bot.clock.move(seconds=20)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(seconds=20, moment=0.05)
 
 
 async def test_what_cannot_be_prepared_keeps_no_slot_from_others(

@@ -60,12 +60,7 @@ class TwoServices:
         """Let time pass, so much at a time, until a job stands in this state."""
         async with asyncio.timeout(15):
             while (await self.bot.job(job_id)).state is not state:
-                self.bot.clock.move(**time)
-                await asyncio.sleep(0.05)
-
-    async def told_the_operator(self) -> list[str]:
-        untold = await self.bot.app.database.read(settings.untold)
-        return [each.sentence for each in untold]
+                await self.bot.clock.let_pass(**time, moment=0.05)
 
 
 Open = Callable[..., Awaitable[TwoServices]]
@@ -138,8 +133,8 @@ async def test_what_only_the_operator_can_mend_sends_the_job_on_at_once(
     assert job.plan is not None
     assert job.plan.provider == "fal"
     assert job.cost == FALS_PRICE
-    [told] = await services.told_the_operator()
-    assert "Luma" in told
+    [told] = await services.bot.notes()
+    assert "Luma" in told.sentence
 
 
 async def test_nobody_at_the_door_sends_the_job_on(services: TwoServices) -> None:
@@ -255,13 +250,14 @@ async def test_what_the_first_made_while_the_second_is_asked_is_had_where_that_r
     await sent_to_fal(services, job_id)
     await services.luma.finish(generation_id)
     async with asyncio.timeout(15):
-        while not any(generation_id in each for each in await services.told_the_operator()):
+        while not any(generation_id in each.sentence for each in await services.bot.notes()):
             await asyncio.sleep(0.02)
     released.set()
     job = await services.bot.delivered(job_id)
     assert (job.plan and job.plan.provider) == "luma"
     assert services.accepted() == (1, 0)
-    assert not any(generation_id in each for each in await services.told_the_operator())
+    untold = await services.bot.app.database.read(settings.untold)
+    assert not any(generation_id in each.sentence for each in untold)
     await services.bot.check_books()
 
 

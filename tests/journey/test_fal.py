@@ -57,8 +57,7 @@ async def become_uncertain(bot: RunningBot, job_id: JobId) -> None:
     """Let time pass until the bot gives up looking; little of it, for calls must be fresh."""
     async with asyncio.timeout(15):
         while (await bot.job(job_id)).state is not JobState.UNCERTAIN:
-            bot.clock.move(seconds=2)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(seconds=2, moment=0.05)
 
 
 @pytest.mark.parametrize("is_forged", [False, True], ids=["true", "forged before"])
@@ -155,10 +154,8 @@ async def test_a_call_that_cannot_be_looked_into_at_first_brings_its_clip_back_l
         while watcher._callbacks.next_at == math.inf:
             await asyncio.sleep(0.01)
         while watcher.admission.trouble_sentence is not None:
-            bot.clock.move(seconds=0.5)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(seconds=0.5)
         while (await bot.job(lost)).state is not JobState.DELIVERED:
-            bot.clock.move(seconds=2)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(seconds=2, moment=0.05)
     assert len(bot.simulator.generations) == len(bot.chat.clips()) == 1
     await bot.check_books()

@@ -79,8 +79,7 @@ async def test_of_one_whose_lost_answer_a_call_brings_back(
     await bot.simulator.finish(generation)
     async with asyncio.timeout(30):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
-            bot.clock.move(seconds=0.5)
-            await asyncio.sleep(0.01)
+            await bot.clock.let_pass(seconds=0.5, moment=0.01)
     assert "callback.not_taken" in life_of(job_id, said.getvalue())
     lines = lines_about("callback.not_taken", said.getvalue())
     assert [(each["job"], each["generation"]) for each in lines] == [(job_id, generation)] * 2

@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 from sqlalchemy import select
 
-from bot.dispatch.local import LocalDispatcher
 from bot.errors import InvalidRequest, NotAllowed, QuotaExceeded, StoreError
 from bot.job import Job, JobState
 from bot.notices import Cancelled, Failed, Uncertain, Waiting
@@ -67,8 +66,7 @@ async def test_a_wall_clock_set_back_does_not_delay_the_search(bot: RunningBot) 
     bot.clock.set_wall(hours=-1)
     async with asyncio.timeout(15):
         while (await bot.job(job_id)).state is not JobState.GENERATING:
-            bot.clock.move(seconds=20)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(seconds=20, moment=0.05)
     assert len(bot.simulator.generations) == 1
     await bot.check_books()
 
@@ -144,16 +142,14 @@ async def test_a_provider_that_is_down_is_waited_for(bot: RunningBot) -> None:
     job_id = await bot.ask()
     async with asyncio.timeout(15):
         while not isinstance(bot.chat.status(job_id), Waiting):
-            bot.clock.move(seconds=20)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(seconds=20, moment=0.05)
     job = await bot.job(job_id)
     assert job.state in (JobState.ACCEPTED, JobState.SUBMITTING)
     bot.simulator.faults.up()
     await bot.simulator.open_port()
     async with asyncio.timeout(15):
         while not bot.simulator.generations:
-            bot.clock.move(seconds=30)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(seconds=30, moment=0.05)
     await finish_all(bot)
     await bot.delivered(job_id)
     assert len(bot.simulator.generations) == 1
@@ -183,8 +179,7 @@ async def test_given_up_after_a_day_without_a_working_key(bot: RunningBot) -> No
     await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Waiting))
     async with asyncio.timeout(15):
         while (await bot.job(job_id)).state is not JobState.FAILED:
-            bot.clock.move(hours=6)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(hours=6, moment=0.05)
     assert (await bot.job(job_id)).cost == 0
     await bot.check_books()
 
@@ -202,8 +197,7 @@ async def test_a_day_of_waiting_for_something_else_is_no_reason_to_give_up(
     await bot.simulator.open_port()
     await _let_refuse(bot, job_id)
     for _ in range(3):
-        bot.clock.move(hours=5)
-        await asyncio.sleep(0.2)
+        await bot.clock.let_pass(hours=5, moment=0.2)
     assert (await bot.job(job_id)).state is JobState.ACCEPTED
     await _let_be_given_up(bot, job_id)
     await bot.check_books()
@@ -230,8 +224,7 @@ async def _let_be_given_up(bot: RunningBot, job_id: JobId) -> None:
     """Let hours pass until this job is given up, whichever of its steps they come between."""
     async with asyncio.timeout(15):
         while (await bot.job(job_id)).state is not JobState.FAILED:
-            bot.clock.move(hours=1)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(hours=1, moment=0.05)
 
 
 async def _let_refuse(bot: RunningBot, job_id: JobId) -> None:
@@ -239,8 +232,7 @@ async def _let_refuse(bot: RunningBot, job_id: JobId) -> None:
     before = (await bot.job(job_id)).attempt
     async with asyncio.timeout(15):
         while (job := await bot.job(job_id)).attempt == before or not job.provider_failure:
-            bot.clock.move(minutes=1)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(minutes=1, moment=0.05)
 
 
 async def test_a_moderated_prompt_costs_nothing_and_says_why(bot: RunningBot) -> None:
@@ -339,14 +331,10 @@ async def test_an_unknown_place_is_not_served(bot: RunningBot) -> None:
 
 
 async def _let_reconcile(bot: RunningBot, job_id: JobId, *states: JobState) -> Job:
-    """Let time pass, but in no step: whoever sends after a long freeze drops that attempt."""
-    dispatcher = bot.app._dispatcher
-    assert isinstance(dispatcher, LocalDispatcher)
-    async with asyncio.timeout(15):
+    """Let time pass until the job stands so."""
+    async with asyncio.timeout(30):
         while (job := await bot.job(job_id)).state not in states:
-            if job_id not in dispatcher._in_hand:
-                bot.clock.move(seconds=20)
-            await asyncio.sleep(0.05)
+            await bot.clock.let_pass(seconds=20, moment=0.05)
     return job
 
 
@@ -420,8 +408,7 @@ async def test_an_answer_waits_for_a_database_that_is_away(
         job_id = await bot.ask()
         async with asyncio.timeout(15):
             while (job := await bot.job(job_id)).state is not JobState.GENERATING:
-                bot.clock.move(seconds=0.5)
-                await asyncio.sleep(0.01)
+                await bot.clock.let_pass(seconds=0.5, moment=0.01)
     assert (job.attempt, refused) == (1, 3)
     waited = lines_about("job.answer_waits", said.getvalue())
     assert waited

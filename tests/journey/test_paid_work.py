@@ -37,17 +37,14 @@ Patch = pytest.MonkeyPatch
 
 async def told(bot: RunningBot) -> str:
     """All that the operator was told."""
-    query = text("SELECT sentence FROM operator_notices")
-    rows = await bot.app.database.read(lambda conn: conn.execute(query).scalars().all())
-    return "\n".join(rows)
+    return "\n".join(each.sentence for each in await bot.notes())
 
 
 async def hurry(bot: RunningBot, job_id: JobId, look: Callable[[Job], bool], **by: float) -> Job:
     """Let time pass until this is so of a job."""
     async with asyncio.timeout(20):
         while not look(job := await bot.job(job_id)):
-            bot.clock.move(**by)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(**by)
     return job
 
 
@@ -187,8 +184,7 @@ async def test_what_is_under_way_for_ever_is_told_of_and_can_be_ended(bot: Runni
     await bot.until(job_id, JobState.GENERATING)
     async with asyncio.timeout(15):
         while "more than 6 hours" not in await told(bot):
-            bot.clock.move(hours=1)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(hours=1)
     await bot.app.operations.resolve(job_id, "release", generation_id=None, actor="operator")
     job = await bot.job(job_id)
     assert (job.state, job.cost) == (JobState.FAILED, 0)
@@ -210,8 +206,7 @@ async def test_a_lost_answer_that_cannot_be_looked_for_is_told_of_and_can_be_end
     await bot.until(job_id, JobState.SUBMITTING)
     async with asyncio.timeout(20):
         while "is stuck in submitting" not in await told(bot):
-            bot.clock.move(minutes=2)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(minutes=2)
     assert f"`raybot resolve {job_id} charge`" in await told(bot)
     await bot.app.operations.resolve(job_id, "release", generation_id=None, actor="operator")
     assert (await bot.job(job_id)).state is JobState.FAILED
@@ -234,11 +229,9 @@ async def test_a_model_that_is_gone_holds_up_nobody_else_for_long(
         other = await bot.ask(f"a fox {number}", user="ana")
         async with asyncio.timeout(20):
             while (await bot.job(other)).state is JobState.ACCEPTED:
-                bot.clock.move(seconds=60)
-                await asyncio.sleep(0.02)
+                await bot.clock.let_pass(seconds=60)
         await bot.finish(other)
-        bot.clock.move(minutes=10)
-        await asyncio.sleep(0.05)
+        await bot.clock.let_pass(minutes=10, moment=0.05)
     job = await bot.job(lost)
     assert (job.state, job.cost) == (JobState.FAILED, 0)
     assert job.failure is not None

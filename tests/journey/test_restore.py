@@ -98,8 +98,7 @@ async def test_what_was_done_since_the_backup_is_not_done_again(
         job = await bot.delivered(running_one)
         assert job.cost > 0
         for _ in range(5):
-            bot.clock.move(minutes=10)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(minutes=10)
         assert len(bot.simulator.generations) == 3
         assert len(bot.chat.clips()) == posted == 3
         assert (await bot.job(asked)).state is JobState.FAILED
@@ -182,8 +181,7 @@ async def test_a_doubt_of_before_the_backup_is_never_sent_again_by_itself(
     async with again() as bot:
         async with asyncio.timeout(15):
             while (job := await bot.job(job_id)).state is JobState.SUBMITTING:
-                bot.clock.move(seconds=20)
-                await asyncio.sleep(0.02)
+                await bot.clock.let_pass(seconds=20)
         assert job.state is JobState.UNCERTAIN
         assert not bot.simulator.generations
         await bot.app.operations.resolve(job_id, "release", generation_id=None, actor="test")

@@ -229,8 +229,7 @@ async def test_a_lost_answer_is_the_operators_to_clear_up_and_not_paid_again(
     await bot.simulator.wait_for_creates(1)
     async with asyncio.timeout(15):
         while (await bot.job(job_id)).state is not JobState.UNCERTAIN:
-            bot.clock.move(seconds=20)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(seconds=20)
     await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Uncertain))
     [generation] = bot.simulator.generations
     await bot.simulator.finish(generation)
@@ -250,8 +249,7 @@ async def test_a_damaged_picture_is_fetched_again(bot: RunningBot) -> None:
     await bot.simulator.finish(str(generating.generation_id))
     async with asyncio.timeout(15):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
-            bot.clock.move(seconds=20)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(seconds=20)
     assert len(bot.simulator.generations) == 1
     await bot.check_books()
 

@@ -347,8 +347,7 @@ async def uncertain(community: Community, status: Message) -> Job:
     job = await community.bot.job(job_of(status))
     async with asyncio.timeout(15):
         while job.state is not JobState.UNCERTAIN:
-            community.bot.clock.move(seconds=20)
-            await asyncio.sleep(0.02)
+            await community.bot.clock.let_pass(seconds=20)
             job = await community.bot.job(job.id)
     return job
 
@@ -423,7 +422,6 @@ async def test_a_server_that_removed_the_bot_may_come_back_to_its_content(
     community.later(days=8)
     async with asyncio.timeout(10):
         while (await community.bot.job(job.id)).erased_at is None:
-            community.bot.clock.move(hours=1)
-            await asyncio.sleep(0.01)
+            await community.bot.clock.let_pass(hours=1, moment=0.01)
     gone = await community.bot.job(job.id)
     assert (gone.clip, gone.work.prompt) == (None, "")

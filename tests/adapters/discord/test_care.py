@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bot.store import errands, settings
+from bot.store import errands
 from tests.adapters.discord.conftest import Community, LocalDiscord
 from tests.adapters.discord.test_admin import told
 from tests.adapters.discord.test_deeds import made
@@ -93,7 +93,7 @@ async def test_a_channel_that_an_earlier_version_took_ends_nothing(community: Co
     clip = await made(community, "a red fox")
     await community.ben.react(clip, "⭐")
     async with asyncio.timeout(15):
-        while not (said := await community.bot.app.database.read(settings.untold)):
+        while not (said := await community.bot.notes()):
             await asyncio.sleep(0.02)
     assert "could not be posted where it should be" in said[0].sentence
     assert "a grey owl" in (await made(community, "a grey owl")).content

@@ -12,7 +12,6 @@ from typing import Any
 import discord
 import pytest
 from discord import app_commands
-from sqlalchemy import text
 
 from adapters.discord import Settings, create
 from adapters.discord.session import Client, Session, Wire
@@ -110,8 +109,7 @@ class Line:
         """Let the bot's time run until this is so."""
         async with asyncio.timeout(10):
             while not look():
-                self.clock.move(seconds=5)
-                await asyncio.sleep(0.02)
+                await self.clock.let_pass(seconds=5)
 
 
 @pytest.fixture
@@ -197,16 +195,11 @@ async def test_a_token_that_is_refused_later_leaves_all_else_to_go_on(
     async with local_discord.community() as community:
         local_discord.discord.app.token = "reset meanwhile"
         local_discord.discord.gateway.close_all(4004)
-        query = text("SELECT sentence FROM operator_notices")
         async with asyncio.timeout(10):
-            while not (
-                said := await community.bot.app.database.read(
-                    lambda conn: conn.execute(query).scalars().all()
-                )
-            ):
+            while not (said := await community.bot.notes()):
                 await asyncio.sleep(0.02)
-        [sentence] = said
-        assert sentence.endswith("Then restart Raybot. All but Discord goes on until then.")
+        [note] = said
+        assert note.sentence.endswith("Then restart Raybot. All but Discord goes on until then.")
         await community.bot.delivered(await community.bot.ask())
 
 

@@ -264,8 +264,7 @@ async def forget_ana(scene: Scene, fox: discord.Message) -> None:
     assert "is being removed" in await press(scene.ana, page, "Forget it all")
     async with asyncio.timeout(20):
         while any(each.id == fox.id for each in scene.stage.general.history()):
-            scene.stage.clock.move(minutes=1)
-            await asyncio.sleep(0.05)
+            await scene.stage.clock.let_pass(minutes=1, moment=0.05)
 
 
 async def lose_the_place(scene: Scene) -> None:
@@ -278,6 +277,5 @@ async def lose_the_place(scene: Scene) -> None:
         while not await bot.app.database.read(places.away):
             await asyncio.sleep(0.01)
         while (await bot.job(job_id)).erased_at is None:
-            stage.clock.move(hours=8)
-            await asyncio.sleep(0.02)
+            await stage.clock.let_pass(hours=8)
     assert (await bot.job(job_id)).work.prompt == ""

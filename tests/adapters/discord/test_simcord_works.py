@@ -100,8 +100,7 @@ async def test_a_story_a_still_and_presets(stage: Stage) -> None:
         await stage.ana.click(asks, label="Confirm")
         async with asyncio.timeout(10):
             while "Shot 1 of 2 failed" not in (status := stage.of_bot()[0]).content:
-                stage.clock.move(seconds=6)
-                await asyncio.sleep(0.02)
+                await stage.clock.let_pass(seconds=6)
         await stage.ana.click(status, label="Redo")
         film = await stage.clip()
         assert r"0\:05 it runs · r-" in film.content

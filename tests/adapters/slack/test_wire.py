@@ -146,8 +146,7 @@ async def test_a_first_ticket_that_is_dead_does_not_keep_the_bot_away(
     async def pass_time() -> None:
         await local_slack.slack.wait_request("apps.connections.open", 2)
         while not local_slack.slack.line.sockets:
-            local_slack.clock.move(seconds=16)
-            await asyncio.sleep(0.02)
+            await local_slack.clock.let_pass(seconds=16)
 
     passing = asyncio.ensure_future(pass_time())
     async with local_slack.community() as community:

@@ -106,8 +106,7 @@ async def forgotten(bot: RunningBot, seconds: float = 20) -> None:
                 )
             ).all()
         ):
-            bot.clock.move(minutes=1)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(minutes=1)
 
 
 def seen(bot: RunningBot, kind: type) -> list[MessageRef]:
@@ -298,8 +297,7 @@ async def test_a_clip_that_trips_the_chat_keeps_no_other_from_going(
     query = select(schema.erasures.c.job_id)
     async with asyncio.timeout(20):
         while await bot.app.database.read(lambda c: c.execute(query).scalars().all()) != [clip.id]:
-            bot.clock.move(minutes=1)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(minutes=1)
     assert not bot.chat.clips(other.id)
     monkeypatch.undo()
     await forgotten(bot)
@@ -514,8 +512,7 @@ async def test_what_a_place_had_goes_seven_days_after_it_left(bot: RunningBot) -
     clock.move(days=8)
     async with asyncio.timeout(20):
         while "bear" in await rows(bot) or THERE in await away(bot):
-            clock.move(hours=1)
-            await asyncio.sleep(0.02)
+            await clock.let_pass(hours=1)
     assert job.id not in media(bot)
     assert len(bot.chat.posts) == posts
     assert (await bot.studio.admin.rules(THERE)).policy == {}

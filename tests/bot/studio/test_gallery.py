@@ -22,7 +22,6 @@ from bot.job import Job, JobState
 from bot.notices import Delivered, Gallery, Letter, Notice
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.simulator import Simulator
-from bot.store import settings
 from bot.text import describe, describe_audit, describe_queue
 from tests.bot.module_simulator import simulator
 from tests.conftest import RunningBot, running, to_test_config
@@ -202,7 +201,7 @@ async def test_a_fault_of_one_message_ends_neither_the_bot_nor_the_others(
         broken, whole = await clip_of(bot, "ana"), await clip_of(bot, "ada")
         await star(bot, broken.id, "ben")
         async with asyncio.timeout(15):
-            while not (told := await bot.app.database.read(settings.untold)):
+            while not (told := await bot.notes()):
                 await asyncio.sleep(0.02)
         assert [each.job_id for each in told] == [broken.id]
         await star(bot, whole.id, "ben")

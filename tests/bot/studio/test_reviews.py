@@ -17,7 +17,7 @@ from bot.notices import Delivered, Done, Failed, Notice, Reviewed, Reviewing, Re
 from bot.refs import JobId, MessageRef, ThreadRef, money
 from bot.request import ClipFrame, StoryWork
 from bot.simulator import Simulator
-from bot.store import desk_acts, jobs, schema, settings, stories
+from bot.store import desk_acts, jobs, schema, stories
 from bot.store.transaction import Tx
 from bot.studio.desk.acts import can_retry
 from bot.text import describe, describe_audit
@@ -117,8 +117,7 @@ async def test_a_charged_clip_whose_file_somebody_removed_is_told_as_charged(
     assert (lost.cost, bot.chat.clips(job.id)) == (job.cost, [])
     assert lost.failure is not None
     assert "It was charged before" in lost.failure.sentence
-    told = await bot.app.database.read(settings.untold)
-    [note] = [each.sentence for each in told if each.job_id == job.id]
+    [note] = [each.sentence for each in await bot.notes() if each.job_id == job.id]
     assert f"was charged {money(job.cost)}" in note
     await bot.check_books()
 
@@ -317,8 +316,7 @@ async def test_shots_of_a_film_that_cannot_be_joined_are_not_said_to_be_there(
         await bot.delivered(shot.id)
     async with asyncio.timeout(10):
         while (await bot.job(film)).state is not JobState.FAILED:
-            bot.clock.move(minutes=1)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(minutes=1)
     kay = to_requester("kay")
     said = str(describe((await bot.studio.show(film, kay)).notice))
     assert "Its shots could not be joined" in said

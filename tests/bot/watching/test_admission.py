@@ -65,8 +65,7 @@ class AdmissionHarness:
         query = "SELECT id FROM jobs WHERE state = 'accepted' AND admitted_at IS NOT NULL"
         async with asyncio.timeout(5):
             while not (rows := await self.books.rows(query)):
-                self.clock.move(seconds=2)
-                await asyncio.sleep(0.01)
+                await self.clock.let_pass(seconds=2, moment=0.01)
         return JobId(rows[0][0])
 
     async def until_shown(self, count: int) -> list[tuple[JobId, float]]:
@@ -139,12 +138,10 @@ async def test_a_farewell_of_the_service_is_told_once(harness: AdmissionHarness)
     assert isinstance(provider, Luma)
     provider._api.sunset = "Sat, 24 Oct 2026 00:00:00 GMT"
     for _ in range(3):
-        harness.clock.move(minutes=11)
-        await asyncio.sleep(0.05)
+        await harness.clock.let_pass(minutes=11, moment=0.05)
     async with asyncio.timeout(5):
         while not (told := await harness.books.database.read(settings.untold)):
-            harness.clock.move(minutes=11)
-            await asyncio.sleep(0.05)
+            await harness.clock.let_pass(minutes=11, moment=0.05)
     [notice] = told
     assert "luma says that it will close its address (Sat, 24 Oct 2026" in notice.sentence
 

@@ -19,8 +19,7 @@ async def measured(bot: RunningBot, name: str, value: float, **labels: str) -> N
     """Wait for the look that shows it; there is one every 15 s."""
     async with asyncio.timeout(10):
         while round(figure(bot, name, **labels), 6) != value:
-            bot.clock.move(seconds=15)
-            await asyncio.sleep(0.02)
+            await bot.clock.let_pass(seconds=15)
 
 
 async def test_money_is_held_then_charged_and_each_part_of_a_job_has_its_time(
