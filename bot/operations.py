@@ -19,7 +19,7 @@ from bot.pricing import price_of
 from bot.refs import GenerationId, JobId, Micros, ThreadRef
 from bot.replicas import Replicas
 from bot.routing.failover import Failover, without_alternatives
-from bot.store import attempts, jobs, ledger, messages, reports, reviews, settings
+from bot.store import attempts, jobs, ledger, messages, queues, reports, reviews, settings
 from bot.store.database import Database
 from bot.store.transaction import Tx
 from bot.studio.receipts import hand_on
@@ -230,7 +230,7 @@ class Operations:
         return await self._database.write(work)
 
     async def recover(self, providers: Collection[str]) -> None:
-        """At a start: blame what crashed the last one, and end what nobody can carry out.
+        """At a start: blame what crashed the last, end what nobody can do, wake the rest.
 
         Providers learn again what was observed of them once.
         """
@@ -239,10 +239,16 @@ class Operations:
             provider.learn(await self._database.read(partial(settings.chosen, scope=scope)))
         now = self._clock.now()
         if not self._database.is_shared:
-            for job_id in await self._database.write(
-                lambda tx: _park(tx, now) if settings.boot(tx, now) else []
-            ):
+            parked, overslept = await self._database.write(
+                lambda tx: (
+                    _park(tx, now) if settings.boot(tx, now) else [],
+                    queues.wake_overslept(tx, now),
+                )
+            )
+            for job_id in parked:
                 log.error("job.parked", job=job_id)
+            if overslept:
+                log.warning("clock.was_ahead", jobs=overslept)
             await self.unserved.give_up(providers)
 
     async def blame(self, job_id: JobId) -> datetime | None:

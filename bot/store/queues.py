@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, and_, func, or_, select
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from bot.job import AT_PROVIDER, OPEN, Job, JobState
 from bot.store.jobs import to_job
 from bot.store.schema import jobs
+from bot.store.transaction import Tx
+
+#: Where a job waits for its own next step, and for how long it ever does.
+BY_STEPS = (JobState.ACCEPTED, JobState.SUBMITTING, JobState.FETCHING, JobState.DELIVERING)
+LONGEST_SLEEP, SOON = timedelta(hours=6), timedelta(minutes=1)
 
 
 def open_in(conn: Connection, tenant: str) -> list[Job]:
@@ -26,3 +33,10 @@ def occupied(conn: Connection, provider: str) -> int:
         jobs.c.provider == provider, or_(admitted, jobs.c.state.in_(AT_PROVIDER))
     )
     return int(conn.execute(query).scalar_one())
+
+
+def wake_overslept(tx: Tx, now: datetime) -> int:
+    """Let go on soon what a wall clock that was ahead put off for long; returns how many jobs."""
+    too_late = and_(jobs.c.state.in_(BY_STEPS), jobs.c.next_at > now + LONGEST_SLEEP)
+    values = {"next_at": now + SOON, "version": jobs.c.version + 1}
+    return tx.conn.execute(update(jobs).where(too_late).values(values)).rowcount

@@ -46,7 +46,7 @@ async def test_a_reply_lost_after_acceptance_is_found_again(bot: RunningBot) -> 
     job_id = await bot.ask()
     await bot.simulator.wait_for_creates(1)
     await bot.until(job_id, JobState.SUBMITTING)
-    await _let_reconcile(bot, job_id, JobState.GENERATING)
+    await _let_pass(bot, job_id, JobState.GENERATING)
     await finish_all(bot)
     await bot.delivered(job_id)
     assert len(bot.simulator.generations) == 1
@@ -75,7 +75,7 @@ async def test_a_request_lost_on_the_way_is_sent_again_once(bot: RunningBot) -> 
     bot.simulator.faults.drop("create", accepted=False)
     job_id = await bot.ask()
     await bot.until(job_id, JobState.SUBMITTING)
-    await _let_reconcile(bot, job_id, JobState.GENERATING)
+    await _let_pass(bot, job_id, JobState.GENERATING)
     await finish_all(bot)
     job = await bot.delivered(job_id)
     assert job.attempt == 2
@@ -90,7 +90,7 @@ async def test_lost_twice_becomes_a_question_that_the_operator_ends(
     bot.simulator.faults.drop("create", accepted=False, times=2)
     job_id = await bot.ask()
     await bot.until(job_id, JobState.SUBMITTING)
-    job = await _let_reconcile(bot, job_id, JobState.UNCERTAIN)
+    job = await _let_pass(bot, job_id, JobState.UNCERTAIN)
     assert job.cost > 0, "the hold stays"
     await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Uncertain))
 
@@ -330,7 +330,7 @@ async def test_an_unknown_place_is_not_served(bot: RunningBot) -> None:
     assert bot.simulator.generations == {}
 
 
-async def _let_reconcile(bot: RunningBot, job_id: JobId, *states: JobState) -> Job:
+async def _let_pass(bot: RunningBot, job_id: JobId, *states: JobState) -> Job:
     """Let time pass until the job stands so."""
     async with asyncio.timeout(30):
         while (job := await bot.job(job_id)).state not in states:
@@ -343,10 +343,29 @@ async def test_cancelled_while_in_doubt_and_never_taken_is_free(bot: RunningBot)
     job_id = await bot.ask()
     await bot.until(job_id, JobState.SUBMITTING)
     await bot.studio.cancel(job_id, to_requester())
-    job = await _let_reconcile(bot, job_id, JobState.CANCELLED)
+    job = await _let_pass(bot, job_id, JobState.CANCELLED)
     assert job.cost == 0
     assert bot.simulator.generations == {}
     await bot.check_books()
+
+
+async def test_a_wall_clock_that_was_ahead_keeps_nobody_waiting_after_a_restart(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    config = to_test_config(tmp_path, simulator)
+    simulator.faults.too_many("create", retry_after=30)
+    clock.set_wall(days=3)
+    async with running(config, simulator, chat, clock) as bot:
+        job_id = await bot.ask()
+        async with asyncio.timeout(15):
+            while (await bot.job(job_id)).attempt == 0:
+                await asyncio.sleep(0.01)
+        await bot.until(job_id, JobState.ACCEPTED)
+    clock.set_wall(days=-3)
+    async with running(config, simulator, chat, clock) as bot:
+        await _let_pass(bot, job_id, JobState.GENERATING)
+        await bot.finish(job_id)
+        await bot.check_books()
 
 
 async def test_another_account_cannot_tell_what_was_taken(
@@ -364,7 +383,7 @@ async def test_another_account_cannot_tell_what_was_taken(
         async with running(config, another, chat, clock) as bot:
             # What is made there meanwhile does not make it the account that was asked.
             await bot.until(await bot.ask("a wolf", key="later"), JobState.GENERATING)
-            job = await _let_reconcile(bot, job_id, JobState.UNCERTAIN)
+            job = await _let_pass(bot, job_id, JobState.UNCERTAIN)
             assert job.cost > 0
             assert len(another.generations) == 1
             await bot.check_books()
@@ -385,7 +404,7 @@ async def test_the_same_account_behind_another_key_is_known_by_what_it_made(
     moved = simulator.base_url.replace("127.0.0.1", "localhost")
     config = to_test_config(tmp_path, simulator, luma={"base_url": moved})
     async with running(config, simulator, chat, clock) as bot:
-        job = await _let_reconcile(bot, job_id, JobState.GENERATING)
+        job = await _let_pass(bot, job_id, JobState.GENERATING)
         assert (job.attempt, len(simulator.generations)) == (2, 2)
         await bot.check_books()
 
@@ -426,13 +445,13 @@ async def test_a_second_doubt_about_a_job_is_told_too(bot: RunningBot) -> None:
     faults.drop("create", accepted=False, times=2)
     job_id = await bot.ask()
     await bot.until(job_id, JobState.SUBMITTING)
-    await _let_reconcile(bot, job_id, JobState.UNCERTAIN)
+    await _let_pass(bot, job_id, JobState.UNCERTAIN)
     stray = await _generate_elsewhere(bot)
     await bot.app.operations.resolve(job_id, "adopt", generation_id=stray, actor="test")
     faults.drop("create", accepted=False)
     await bot.simulator.fail(stray, "Job failed")
     await bot.until(job_id, JobState.SUBMITTING)
-    await _let_reconcile(bot, job_id, JobState.UNCERTAIN)
+    await _let_pass(bot, job_id, JobState.UNCERTAIN)
     told = select(operator_notices.c.key).where(operator_notices.c.job_id == job_id)
     keys = await bot.app.database.read(lambda conn: conn.execute(told).scalars().all())
     assert len([each for each in keys if each.startswith("uncertain:")]) == 2
