@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from adapters.slack.addresses import NAME
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 #: After a longer break a person has asked again; the studio sees it the same way.
 CARRIED_OUT_WITHIN = timedelta(minutes=10)
-#: Where others are at work, what is younger is still in good hands.
+#: Where others are at work, what was in hand since is still in good hands.
 LEFT_AFTER, LOOK_EVERY = timedelta(seconds=30), timedelta(seconds=15)
+#: How often a process says what it is at.
+HOLD_EVERY = timedelta(seconds=5)
 
 
 class SlackInbox:
-    """Carries it out late, or tells its person that it is too late."""
+    """Keeps what comes in, and what was left carries it out late, or tells that it is too late."""
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class SlackInbox:
         self._clock = clock
         self._carry_out = carry_out
         self._tell_late = tell_late
+        self._in_hand: set[str] = set()
 
     async def at_start(self) -> Sequence[Noted]:
         """What the last process left; where others are at work, that only shows with time."""
@@ -48,34 +52,67 @@ class SlackInbox:
         """Take up what was left; where others are at work, one of them looks until cancelled."""
         await self._take_up(left)
         if not self._replicas.is_single:
-            await self._replicas.alone("slack inbox", self._look)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._hold(), name="slack hold")
+                await self._replicas.alone("slack inbox", self._look)
 
-    async def done(self, key: str) -> None:
-        """It was carried out."""
+    async def note(self, heard: SlackEvent) -> bool:
+        """Keep it, where it must survive this process; False where it was told before."""
+        if not heard.is_kept:
+            return True
+        return await self._inbox.note(NAME, heard.key, heard.model_dump(mode="json"))
+
+    @asynccontextmanager
+    async def in_hand(self, heard: SlackEvent) -> AsyncIterator[None]:
+        """Carry it out in this block, however long that takes; nobody else takes it up."""
+        if not heard.is_kept:
+            yield
+            return
+        self._in_hand.add(heard.key)
+        try:
+            yield
+            await self._done(heard.key)
+        finally:
+            self._in_hand.discard(heard.key)
+
+    async def _done(self, key: str) -> None:
         try:
             await self._inbox.done(NAME, key)
         except StoreError as error:
             # It is carried out again later; a job has its own key against that.
             log.error("slack.not_noted", cause=error.sentence)  # noqa: TRY400
 
+    async def _hold(self) -> None:
+        """Say again and again what is in hand here."""
+        while True:
+            await self._clock.wait(asyncio.Event(), self._clock.now() + HOLD_EVERY)
+            try:
+                if self._in_hand:
+                    await self._inbox.hold(NAME, tuple(self._in_hand))
+            except StoreError as error:
+                log.error("slack.not_held", cause=error.sentence)  # noqa: TRY400
+
     async def _look(self) -> None:
         while True:
             until = self._clock.now() - LEFT_AFTER
             try:
                 found = await self._inbox.undone(NAME)
-                await self._take_up([each for each in found if each.received_at <= until])
+                await self._take_up([each for each in found if self._is_left(each, until)])
             except StoreError as error:
                 log.error("slack.inbox_unread", cause=error.sentence)  # noqa: TRY400
             await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
+
+    def _is_left(self, noted: Noted, until: datetime) -> bool:
+        return noted.held_at <= until and noted.key not in self._in_hand
 
     async def _take_up(self, left: Sequence[Noted]) -> None:
         oldest = self._clock.now() - CARRIED_OUT_WITHIN
         for noted in left:
             if (heard := read_kept(noted.payload)) is None:
                 log.error("slack.not_carried_out", cause="Another version kept it.")
-                await self.done(noted.key)
+                await self._done(noted.key)
             elif noted.received_at >= oldest or heard.kind in ("gone", "reaction"):
                 await self._carry_out(heard)
             else:
                 await self._tell_late(heard)
-                await self.done(noted.key)
+                await self._done(noted.key)

@@ -12,7 +12,7 @@ from adapters.command_text import Draft, Follow, Retry, SettingsCommand
 from adapters.follow_ups import act_of, follow_up
 from adapters.names import parse_named
 from adapters.slack import act_forms, parse, refusals, render, views
-from adapters.slack.addresses import NAME, Account
+from adapters.slack.addresses import Account
 from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
 from adapters.slack.buttons import REJECT
@@ -125,10 +125,7 @@ class Slack(Delivery):
                 return {"response_action": "errors", "errors": wrong}
         if self._works is None:
             raise StoreError("Raybot is just starting or stopping. Please try again in a moment.")
-        is_new = True
-        if heard.is_kept:
-            payload = heard.model_dump(mode="json")
-            is_new = await self._studio.inbox.note(NAME, heard.key, payload)
+        is_new = await self._inbox.note(heard)
         # While the bot stops it is left to the next process.
         if is_new and self._works is not None:
             self._works.create_task(self._carry_out(heard), name=f"slack {heard.kind}")
@@ -151,11 +148,9 @@ class Slack(Delivery):
             await self._replies.say(heard, drawn)
 
     async def _carry_out(self, heard: SlackEvent) -> None:
-        async with self._boundary(heard):
+        async with self._inbox.in_hand(heard), self._boundary(heard):
             is_placed = heard.view.get("callback_id") in PLACED
             await self._attend(parse.to_placed(heard) if is_placed else heard)
-        if heard.is_kept:
-            await self._inbox.done(heard.key)
 
     @asynccontextmanager
     async def _boundary(self, heard: SlackEvent) -> AsyncIterator[None]:

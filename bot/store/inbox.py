@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,12 +26,23 @@ class Noted:
     key: str
     payload: Mapping[str, object]
     received_at: datetime
+    #: When a process last had it in hand, as far as it said so.
+    held_at: datetime
 
 
 def note(tx: Tx, adapter: str, key: str, payload: Mapping[str, object], now: datetime) -> bool:
     """Write down what came in; False where its key is known."""
     row = {"adapter": adapter, "key": key, "payload": dict(payload), "received_at": now}
     return insert_new(tx, inbox, row)
+
+
+def hold(tx: Tx, adapter: str, keys: Collection[str], now: datetime) -> None:
+    """Say of each that somebody is at it now."""
+    tx.conn.execute(
+        update(inbox)
+        .where(inbox.c.adapter == adapter, inbox.c.key.in_(keys), inbox.c.done_at.is_(None))
+        .values(held_at=now)
+    )
 
 
 def done(tx: Tx, adapter: str, key: str, now: datetime) -> None:
@@ -47,7 +58,13 @@ def undone(conn: Connection, adapter: str) -> tuple[Noted, ...]:
         .order_by(inbox.c.received_at, inbox.c.key)
     )
     return tuple(
-        Noted(key=row.key, payload=row.payload, received_at=row.received_at) for row in rows
+        Noted(
+            key=row.key,
+            payload=row.payload,
+            received_at=row.received_at,
+            held_at=row.held_at or row.received_at,
+        )
+        for row in rows
     )
 
 

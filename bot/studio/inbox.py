@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bot.clock import Clock
 from bot.store import inbox
@@ -26,6 +26,11 @@ class Inbox:
         """
         now = self._clock.now()
         return await self._database.write(lambda tx: inbox.note(tx, adapter, key, payload, now))
+
+    async def hold(self, adapter: str, keys: Collection[str]) -> None:
+        """Say that this process is at these now, so that no other one takes them up."""
+        now = self._clock.now()
+        await self._database.write(lambda tx: inbox.hold(tx, adapter, keys, now))
 
     async def done(self, adapter: str, key: str) -> None:
         """It was dealt with: only its key is kept, so that one more delivery is known."""

@@ -28,11 +28,10 @@ def kept(local_slack: LocalSlack, key: str, **more: Any) -> SlackEvent:
         "workspace": local_slack.team.id,
         "user": local_slack.ana.id,
         "channel": local_slack.general.id,
+        "text": "a fox",
         **more,
     }
-    return SlackEvent(
-        kind="command", key=f"slack:{local_slack.team.id}:{key}", text="a fox", **given
-    )
+    return SlackEvent(kind="command", key=f"slack:{local_slack.team.id}:{key}", **given)
 
 
 async def leave(community: Community, heard: SlackEvent) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from adapters.slack.inbox import HOLD_EVERY
 from tests.adapters.slack.conftest import Community, LocalSlack, picture
+from tests.adapters.slack.test_doubts import kept, leave
 from tests.adapters.slack.test_wire import asked
+from tests.postgres import postgres_database
 from tests.slack_server import Asked, Gate
 
 PNG = ("fox.png", picture(), "image/png")
@@ -74,3 +77,40 @@ async def test_what_was_asked_too_long_ago_is_not_begun_and_its_person_is_told(
             told.ts
         ]
     assert len(command.said) == 0
+
+
+# ---- several processes -----------------------------------------------------------------------
+
+
+async def are_held(community: Community, count: int) -> None:
+    """Whoever is at them has said so just now."""
+    since = community.bot.clock.now() - HOLD_EVERY
+    while True:
+        left = await community.bot.studio.inbox.undone("slack")
+        if len([each for each in left if each.held_at > since]) >= count:
+            return
+        await asyncio.sleep(0.02)
+
+
+async def test_what_takes_long_is_left_to_the_process_that_is_at_it(
+    local_slack: LocalSlack,
+) -> None:
+    cleo = local_slack.slack.person("Cleo", local_slack.team, local_slack.general)
+    with postgres_database() as url:
+        shared = {"database_url": url, "single_host": True}
+        async with local_slack.community(bot=shared) as one, local_slack.community(bot=shared):
+            await one.slack.wait_connected(2)
+            # Each process hears one of them.
+            gates = [one.slack.faults.hold("users.info") for _ in range(2)]
+            asked = [await who.slash("/ray", "usage", one.general) for who in (one.ana, one.ben)]
+            for gate in gates:
+                await asyncio.wait_for(gate.reached.wait(), 10)
+            await leave(one, kept(local_slack, "1.1", user=cleo.id, text="usage"))
+            async with asyncio.timeout(30):
+                while not cleo.ephemerals:
+                    one.later(seconds=HOLD_EVERY.total_seconds())
+                    await are_held(one, 2)
+            for gate, slow in zip(gates, asked, strict=True):
+                gate.open()
+                await slow.wait_said()
+            assert [each.messages for each in asked] == [one.ana.ephemerals, one.ben.ephemerals]

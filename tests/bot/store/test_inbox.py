@@ -54,6 +54,22 @@ async def test_adapters_have_keys_of_their_own(inbox: Inbox) -> None:
     assert await inbox.undone("discord") == ()
 
 
+async def test_what_is_in_hand_says_so_until_it_is_dealt_with(
+    inbox: Inbox, books: Books, clock: MovableClock
+) -> None:
+    for key in ("slow", "left", "done"):
+        await inbox.note("slack", key, WORDS)
+    await inbox.done("slack", "done")
+    before = clock.now()
+    clock.move(seconds=40)
+    await inbox.hold("slack", ("slow", "done", "unknown"))
+    by = {each.key: each for each in await inbox.undone("slack")}
+    assert by.keys() == {"slow", "left"}
+    assert by["left"].held_at == by["left"].received_at <= before
+    assert by["slow"].received_at <= before < by["slow"].held_at
+    assert await books.rows("SELECT count(*) FROM inbox WHERE held_at IS NOT NULL") == [(1,)]
+
+
 async def test_what_nobody_noted_may_be_done(inbox: Inbox) -> None:
     await inbox.done("slack", "unknown")
     assert await inbox.note("slack", "unknown", {})
