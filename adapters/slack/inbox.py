@@ -24,6 +24,9 @@ CARRIED_OUT_WITHIN = timedelta(minutes=10)
 LEFT_AFTER, LOOK_EVERY = timedelta(seconds=30), timedelta(seconds=15)
 #: How often a process says what it is at.
 HOLD_EVERY = timedelta(seconds=5)
+#: What was left of so many people is carried out at once.
+AT_ONCE = 16
+Person = tuple[str, str]
 
 
 class SlackInbox:
@@ -43,6 +46,8 @@ class SlackInbox:
         self._carry_out = carry_out
         self._tell_late = tell_late
         self._in_hand: set[str] = set()
+        self._late: dict[Person, asyncio.Task[None]] = {}
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     async def at_start(self) -> Sequence[Noted]:
         """What the last process left; where others are at work, that only shows with time."""
@@ -50,9 +55,9 @@ class SlackInbox:
 
     async def run(self, left: Sequence[Noted]) -> None:
         """Take up what was left; where others are at work, one of them looks until cancelled."""
-        await self._take_up(left)
-        if not self._replicas.is_single:
-            async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group:
+            self._take_up(left, group)
+            if not self._replicas.is_single:
                 group.create_task(self._hold(), name="slack hold")
                 await self._replicas.alone("slack inbox", self._look)
 
@@ -93,26 +98,42 @@ class SlackInbox:
                 log.error("slack.not_held", cause=error.sentence)  # noqa: TRY400
 
     async def _look(self) -> None:
-        while True:
-            until = self._clock.now() - LEFT_AFTER
-            try:
-                found = await self._inbox.undone(NAME)
-                await self._take_up([each for each in found if self._is_left(each, until)])
-            except StoreError as error:
-                log.error("slack.inbox_unread", cause=error.sentence)  # noqa: TRY400
-            await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                until = self._clock.now() - LEFT_AFTER
+                try:
+                    found = await self._inbox.undone(NAME)
+                    self._take_up([each for each in found if self._is_left(each, until)], group)
+                except StoreError as error:
+                    log.error("slack.inbox_unread", cause=error.sentence)  # noqa: TRY400
+                await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
 
     def _is_left(self, noted: Noted, until: datetime) -> bool:
         return noted.held_at <= until and noted.key not in self._in_hand
 
-    async def _take_up(self, left: Sequence[Noted]) -> None:
+    def _take_up(self, left: Sequence[Noted], group: asyncio.TaskGroup) -> None:
+        """Begin with it: a person's requests in their order, beside those of others."""
+        self._late = {who: task for who, task in self._late.items() if not task.done()}
+        by_person: dict[Person, list[Noted]] = {}
+        for noted in left:
+            person = str(noted.payload.get("workspace")), str(noted.payload.get("user"))
+            by_person.setdefault(person, []).append(noted)
+        for person in [each for each in by_person if each not in self._late]:
+            work = self._one_by_one(by_person[person])
+            self._late[person] = group.create_task(work, name="slack left")
+
+    async def _one_by_one(self, left: Sequence[Noted]) -> None:
         oldest = self._clock.now() - CARRIED_OUT_WITHIN
         for noted in left:
-            if (heard := read_kept(noted.payload)) is None:
-                log.error("slack.not_carried_out", cause="Another version kept it.")
-                await self._done(noted.key)
-            elif noted.received_at >= oldest or heard.kind in ("gone", "reaction"):
-                await self._carry_out(heard)
-            else:
-                await self._tell_late(heard)
-                await self._done(noted.key)
+            async with self._places:
+                await self._end(noted, oldest)
+
+    async def _end(self, noted: Noted, oldest: datetime) -> None:
+        if (heard := read_kept(noted.payload)) is None:
+            log.error("slack.not_carried_out", cause="Another version kept it.")
+            await self._done(noted.key)
+        elif noted.received_at >= oldest or heard.kind in ("gone", "reaction"):
+            await self._carry_out(heard)
+        else:
+            await self._tell_late(heard)
+            await self._done(noted.key)

@@ -79,6 +79,21 @@ async def test_what_was_asked_too_long_ago_is_not_begun_and_its_person_is_told(
     assert len(command.said) == 0
 
 
+async def test_who_cannot_be_answered_yet_holds_up_nobody_else(local_slack: LocalSlack) -> None:
+    ana, ben = local_slack.ana, local_slack.ben
+    async with local_slack.community() as community:
+        for key, who, text in (("1.1", ana, "usage"), ("1.2", ana, "help"), ("1.3", ben, "usage")):
+            await leave(community, kept(local_slack, key, user=who.id, text=text))
+    gate = local_slack.slack.faults.hold("users.info")
+    async with local_slack.community() as community:
+        await ben.wait_ephemeral()
+        assert gate.reached.is_set()
+        assert ana.ephemerals == []
+        gate.open()
+        await ana.wait_ephemeral(lambda each: "/ray" in each.plain)
+        assert "Your usage" in ana.ephemerals[0].plain
+
+
 # ---- several processes -----------------------------------------------------------------------
 
 
