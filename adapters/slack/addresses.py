@@ -77,6 +77,13 @@ def to_message(thread: ThreadRef, ts: str, *, file_id: str = "") -> MessageRef:
     return MessageRef(thread=thread, message=f"{ts}{_FILE}{file_id}" if file_id else ts)
 
 
+def read_ts(told: object) -> str:
+    """A message's time stamp, as Slack tells it; raises `LookupError` where it tells none."""
+    if not isinstance(told, str) or not told:
+        raise LookupError("No time stamp is told.")
+    return told
+
+
 def ts_of(message: MessageRef) -> str:
     """The message's time stamp, which is its id in its channel."""
     return message.message.partition(_FILE)[0]

@@ -166,7 +166,11 @@ class Delivery:
                 unfurl_media=False,
                 **self._draw(notice),
             )
-        return addresses.to_message(thread, str(got["ts"]))
+        try:
+            return addresses.to_message(thread, addresses.read_ts(got.get("ts")))
+        except LookupError as error:
+            # It stands there, and the next try finds it.
+            raise DeliveryUnavailable("Slack does not answer as it should.") from error
 
     def _draw(self, notice: Notice) -> dict[str, Any]:
         drawn = render.draw(notice, now=self._clock.now())

@@ -309,7 +309,8 @@ def _to_share(told: Mapping[str, Any], thread: ThreadRef) -> MessageRef | None:
     places = {channel: seen[0] for kind in kinds for channel, seen in kind.items() if seen}
     here = addresses.channel_of(thread)
     for channel in sorted(places, key=lambda each: each != here):
-        ts, parent = str(places[channel]["ts"]), str(places[channel].get("thread_ts") or "")
+        ts = addresses.read_ts(places[channel]["ts"])
+        parent = str(places[channel].get("thread_ts") or "")
         where = thread
         if channel != here or parent not in ("", ts):
             where = addresses.to_thread(thread.workspace, channel, parent if parent != ts else "")

@@ -158,6 +158,17 @@ async def test_a_message_whose_answer_was_lost_is_found(
     assert len(harness.calls(POST)) == 1
 
 
+@pytest.mark.parametrize("said", [{}, {"ts": None}, {"ts": ""}])
+async def test_a_message_whose_answer_does_not_name_it_is_looked_for(
+    harness: DeliveryHarness, said: dict[str, str | None]
+) -> None:
+    harness.answer(POST, {"ok": True, **said}, when="after")
+    await in_vain(harness)
+    harness.clock.move(seconds=30)
+    ref = await harness.say()
+    assert [ref.message] == [each.ts for each in harness.said()]
+
+
 async def test_what_never_arrived_is_posted_then(harness: DeliveryHarness) -> None:
     harness.drop(POST, "before")
     await in_vain(harness)

@@ -142,6 +142,8 @@ def test_shares_are_read() -> None:
     direct = {"private": {"D1": [{"ts": "2.0"}]}}
     found = to_share({"id": "F1", "shares": direct}, here)
     assert found == to_message(to_thread("T1", "D1"), "2.0", file_id="F1")
+    with pytest.raises(DeliveryUnavailable):
+        to_share({"id": "F1", "shares": {"public": {"C1": [{"ts": None}]}}}, here)
 
 
 # ---- answers that are lost ---------------------------------------------------------------------
