@@ -8,7 +8,7 @@ from typing import Any
 
 import discord
 
-from adapters.discord.messages import to_nonce
+from adapters.discord.messages import to_letter, to_nonce
 from bot.ports import Hosting
 from bot.refs import JobId
 
@@ -41,7 +41,7 @@ async def send(
     """A message that shows an image; sent once more soon after, Discord has it as the same."""
     name = f"{hosting.slot}{image.suffix}"
     sent = await place.send(
-        f"The image for `{hosting.job_id}`, so that the video service can fetch it.",
+        to_letter(hosting.job_id),
         file=discord.File(image, filename=name),
         nonce=to_nonce(f"{hosting.job_id}:images"),
     )

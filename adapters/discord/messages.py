@@ -12,6 +12,7 @@ import discord
 
 from adapters.discord import buttons, render
 from bot.notices import ConsentAsked, Digest, Jobless, Notice, Operator, Reported, WithFile
+from bot.refs import JobId
 from bot.text import describe
 
 NONCE_CHARS = 25
@@ -48,6 +49,8 @@ def is_told(message: discord.Message, notice: Notice) -> bool:
     if isinstance(notice, Digest):
         return True
     job_id = notice.about.job_id
+    if message.content == to_letter(job_id):
+        return False
     # A status message may show the images of its job; only a clip is named after it.
     has_clip = any(job_id in each.filename for each in message.attachments)
     return f"`{job_id}`" in message.content and has_clip is isinstance(notice, WithFile)
@@ -62,6 +65,11 @@ def _titles(notice: Notice) -> list[str]:
         case Digest() | Reported():
             return [describe(notice).title]
     return []
+
+
+def to_letter(job_id: JobId) -> str:
+    """What the message says that only shows a job's images."""
+    return f"The image for `{job_id}`, so that the video service can fetch it."
 
 
 def without_prompt(notice: Notice) -> Notice:

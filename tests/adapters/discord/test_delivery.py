@@ -27,6 +27,7 @@ from bot.errors import (
     PostedBefore,
     ThreadGone,
 )
+from bot.ports import Hosting
 from bot.refs import Attachment, JobId, MessageRef, Micros, ThreadRef
 from bot.request import ImageFrame, Requester, VideoWork
 from tests.discord_server import Channel, DiscordServer, Message, Permission, Person
@@ -472,6 +473,40 @@ async def test_a_question_is_not_taken_for_the_status_it_stands_beside(
     ref = await post(place, replace(asked, answer="over"), key=key, memo=harness.memo)
     said = [str(each.id) for each in harness.discord.said(harness.ana.dm)]
     assert said == [first.message, ref.message]
+
+
+async def test_a_letter_with_images_is_not_taken_for_the_status(
+    harness: DeliveryHarness,
+) -> None:
+    about = harness.about()
+    place = await harness.delivery.direct(about.requester)
+
+    async def say() -> MessageRef:
+        notice, memo = n.Accepted(about=about), harness.memo
+        return await harness.delivery.post(place, notice, key=f"{JOB}:status", memo=memo)
+
+    harness.discord.faults.drop(*POST)
+    with pytest.raises(DeliveryUnavailable):
+        await say()
+    image = harness.clip.with_name("start.jpg")
+    image.write_bytes(bytes(100))
+    hosted = await harness.delivery.host(
+        image,
+        Hosting(
+            job_id=JOB,
+            slot="start",
+            requester=about.requester,
+            thread=place,
+            status=None,
+            is_hidden=False,
+        ),
+    )
+    # Long enough that Discord has forgotten the nonce.
+    harness.clock.move(seconds=100)
+    found = await say()
+    assert hosted.letter is not None
+    letter, status = harness.discord.said(harness.ana.dm)
+    assert (hosted.letter.message, found.message) == (str(letter.id), str(status.id))
 
 
 async def test_who_is_silent_is_not_waited_for_for_ever(harness: DeliveryHarness) -> None:
