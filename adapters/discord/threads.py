@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+import aiohttp
 import discord
 
 from adapters.discord.parse import NAME, can_open_thread
@@ -15,6 +17,7 @@ from bot.log import get_logger
 from bot.notices import About
 from bot.refs import JobId, ThreadRef
 from bot.request import is_spoiler
+from bot.send_guard import send_only_while
 from bot.text import clean
 
 if TYPE_CHECKING:
@@ -22,8 +25,13 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 NAME_CHARS = 100
+AGAIN_SECONDS = 2.0
 #: What is remembered where no thread could be opened.
 CHANNEL = "channel"
+#: What is remembered before one is opened that Discord would open twice.
+TRIED = "tried"
+#: So many of those that were opened are known for new, until something is said in them.
+REMEMBERED = 1000
 #: The message has a thread already; its id is the message's.
 EXISTS = 160004
 
@@ -47,39 +55,68 @@ class Threads:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
+        self._opened: deque[str] = deque(maxlen=REMEMBERED)
 
     async def settle(self, client: discord.Client, thread: ThreadRef, about: About) -> ThreadRef:
         """The thread for this request's messages; the channel, where none can be opened."""
         job_id = about.job_id
         async with self._locks.setdefault(job_id, asyncio.Lock()):
             known = await self._studio.recall(NAME, "thread", job_id=job_id)
-            if not known:
-                known = await self._open(client, thread, about)
+            if not known or known == TRIED:
+                known = await self._open(client, thread, about, is_tried=bool(known))
                 await self._studio.remember(NAME, "thread", known, job_id=job_id)
         return thread.model_copy(update={"thread": None if known == CHANNEL else known})
 
-    async def _open(self, client: discord.Client, thread: ThreadRef, about: About) -> str:
+    async def _open(
+        self, client: discord.Client, thread: ThreadRef, about: About, *, is_tried: bool
+    ) -> str:
         if not client.is_ready():
             # It does not know the channels yet, or never will: then another process does.
             raise DeliveryUnavailable("Discord does not show its channels yet.", retry_after=1.0)
         channel = client.get_channel(int(thread.channel))
         if not isinstance(channel, discord.TextChannel):
             return CHANNEL
-        asked, name = about.asked_in, to_name(about)
+        asked = about.asked_in
         try:
             if asked is not None:
                 message = channel.get_partial_message(int(asked.message))
-                return str((await message.create_thread(name=name)).id)
-            is_news = channel.is_news()
-            kind = (
-                discord.ChannelType.news_thread if is_news else discord.ChannelType.public_thread
-            )
-            return str((await channel.create_thread(name=name, type=kind)).id)
+                return str((await message.create_thread(name=to_name(about))).id)
+            opened = await self._open_alone(channel, about, is_tried=is_tried)
         except discord.HTTPException as error:
             if error.code == EXISTS and asked is not None:
                 return asked.message
             log.info("discord.no_thread", job=about.job_id, code=error.code)
             return CHANNEL
+        self._opened.append(opened)
+        return opened
+
+    async def _open_alone(
+        self, channel: discord.TextChannel, about: About, *, is_tried: bool
+    ) -> str:
+        """Open one at no message, by one request; if its answer is lost, the next try looks."""
+        name, tickets = to_name(about), iter([True])
+        is_news = channel.is_news()
+        kind = discord.ChannelType.news_thread if is_news else discord.ChannelType.public_thread
+        try:
+            if is_tried and (found := await self._find(channel, name)) is not None:
+                return found
+            await self._studio.remember(NAME, "thread", TRIED, job_id=about.job_id)
+            # discord.py would ask again by itself.
+            with send_only_while(lambda: next(tickets, False)):
+                return str((await channel.create_thread(name=name, type=kind)).id)
+        except (discord.DiscordServerError, aiohttp.ClientError, OSError) as error:
+            raise DeliveryUnavailable(
+                "Discord has a problem right now.", retry_after=AGAIN_SECONDS
+            ) from error
+
+    async def _find(self, channel: discord.TextChannel, name: str) -> str | None:
+        """The thread that an earlier try opened: ours, of this name, and nothing said in it."""
+        for each in await channel.guild.active_threads():
+            is_ours = each.owner_id == channel.guild.me.id and each.parent_id == channel.id
+            is_new = not each.message_count and str(each.id) not in self._opened
+            if is_ours and is_new and each.name == name:
+                return str(each.id)
+        return None
 
 
 def to_name(about: About) -> str:

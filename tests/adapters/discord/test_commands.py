@@ -278,6 +278,24 @@ async def test_a_thread_that_was_opened_unheard_is_used(open_community: OpenComm
     assert community.discord.said(community.general) == []
 
 
+async def test_a_threads_answer_that_is_lost_opens_no_second_one(
+    open_community: OpenCommunity,
+) -> None:
+    community = await open_community({"thread": "new"})
+    guild, faults = community.guild, community.discord.faults
+
+    def threads() -> list[Channel]:
+        return [each for each in guild.channels.values() if each.is_thread]
+
+    await community.ana.answer(await community.ana.slash("ray create", prompt="a fox"))
+    faults.add("POST", "/threads$", status=502, when="after")
+    await community.ana.slash("ray create", prompt="a fox")
+    await community.discord.wait_for(lambda: len(threads()) > 1)
+    await community.hurry(lambda: all(community.clips(each) for each in threads()))
+    assert len(threads()) == 2
+    assert community.discord.said(community.general) == []
+
+
 async def test_a_restart_finds_the_thread_again(local_discord: LocalDiscord) -> None:
     async with local_discord.community({"thread": "new"}) as community:
         local_discord.simulator.faults.slow(100_000)
