@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -206,6 +207,24 @@ async def test_a_stranger_in_a_direct_message_spends_nothing(
     told = await community.discord.wait_message(eve.dm)
     assert "only members of a place" in told.content
     await nothing_was_spent(community)
+
+
+async def test_a_home_is_looked_for_in_several_servers_at_once(
+    local_discord: LocalDiscord,
+) -> None:
+    wolves = local_discord.discord.guild("Wolves")
+    eve = local_discord.discord.person("Eve", wolves)
+    access = {**OPEN, "servers": [str(GUILD), str(wolves.id)]}
+    async with local_discord.community(access=access) as community:
+        members = ("GET", rf"^/guilds/\d+/members/{eve.id}$")
+        gates = [community.discord.faults.hold(*members) for _ in range(2)]
+        await eve.say(eve.dm, "usage")
+        for gate in gates:
+            await asyncio.wait_for(gate.reached.wait(), 10)
+        for gate in gates:
+            gate.open()
+        told = await community.discord.wait_message(eve.dm)
+        assert "Your usage" in told.content
 
 
 # ---- refusals ----------------------------------------------------------------------------------
