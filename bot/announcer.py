@@ -38,6 +38,8 @@ from bot.store.transaction import Tx
 log = get_logger(__name__)
 AT_ONCE = 8
 AGAIN_SECONDS = 30.0
+#: Pauses after a fault of an adapter, which may pass; then what is next to say is waited for.
+FAULT_SECONDS = (30.0, 120.0, 600.0, 3600.0)
 #: How long a bot that is stopped goes on telling.
 LAST_WORDS_SECONDS = 5.0
 #: Ends of which the status message alone tells: no clip comes that would.
@@ -67,6 +69,8 @@ class Announcer:
         self._not_before: dict[JobId, float] = {}
         #: Jobs whose platform rate-limited us; `drain` does not override it.
         self._put_off: set[JobId] = set()
+        #: How many faults in a row stopped a job's message.
+        self._faults: dict[JobId, int] = {}
         #: Whose message is in somebody's hands, and what is set once it no longer is.
         self._in_hand: dict[JobId, asyncio.Event] = {}
         self._at_once = 0
@@ -216,6 +220,7 @@ class Announcer:
     # ---- what is so now ------------------------------------------------------------------
 
     async def _show(self, job_id: JobId) -> None:
+        faults = self._faults.pop(job_id, 0)
         try:
             key = messages.status_key(job_id)
             images = messages.images_key(job_id)
@@ -245,6 +250,12 @@ class Announcer:
         except Exception:
             # An adapter broke its promise; one status message must not end the whole bot.
             log.exception("status.fault", job=job_id)
+            self._try_again(job_id, faults)
+
+    def _try_again(self, job_id: JobId, faults: int) -> None:
+        if faults < len(FAULT_SECONDS):
+            self._faults[job_id] = faults + 1
+            self.touch(job_id, after=FAULT_SECONDS[faults])
 
     async def _take_back(self, job_id: JobId, adapter: Adapter, letter: MessageRef) -> None:
         """Delete the message that showed a job's images; its status message waits for nothing."""

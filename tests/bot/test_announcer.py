@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.announcer import AGAIN_SECONDS, AT_ONCE, LAST_WORDS_SECONDS, Announcer
+from bot.announcer import AGAIN_SECONDS, AT_ONCE, FAULT_SECONDS, LAST_WORDS_SECONDS, Announcer
 from bot.dispatch.single import SingleProcess
 from bot.errors import (
     DeliveryError,
@@ -257,6 +257,29 @@ async def test_a_fault_of_a_platform_does_not_end_the_bot(harness: AnnouncerHarn
     harness.chat.faults.clear()
     await harness.show(job)
     assert harness.chat.said(job) == ["Received"]
+
+
+async def test_a_fault_is_tried_again_with_growing_pauses_and_not_for_ever(
+    harness: AnnouncerHarness,
+) -> None:
+    job = await harness.books.received()
+    harness.chat.faults[job.id] = ValueError("a broken promise")
+    await harness.show(job)
+    for tries, seconds in enumerate(FAULT_SECONDS, 1):
+        harness.clock.move(seconds=seconds / 2)
+        await harness.settle()
+        assert harness.chat.refused == tries, "not before its time"
+        harness.clock.move(seconds=seconds / 2)
+        await harness.settle()
+        assert harness.chat.refused == tries + 1
+    harness.clock.move(days=1)
+    await harness.settle()
+    assert harness.chat.refused == len(FAULT_SECONDS) + 1
+    # What is next to say has all of these tries again.
+    await harness.show(job)
+    harness.chat.faults.clear()
+    harness.clock.move(seconds=FAULT_SECONDS[0])
+    await harness.until(job, "Received")
 
 
 async def test_a_platform_that_is_no_longer_set_up_is_passed_over(
