@@ -82,6 +82,10 @@ class Threads:
                 message = channel.get_partial_message(int(asked.message))
                 return str((await message.create_thread(name=to_name(about))).id)
             opened = await self._open_alone(channel, about, is_tried=is_tried)
+        except (discord.DiscordServerError, aiohttp.ClientError, OSError) as error:
+            raise DeliveryUnavailable(
+                "Discord has a problem right now.", retry_after=AGAIN_SECONDS
+            ) from error
         except discord.HTTPException as error:
             if error.code == EXISTS and asked is not None:
                 return asked.message
@@ -97,17 +101,12 @@ class Threads:
         name, tickets = to_name(about), iter([True])
         is_news = channel.is_news()
         kind = discord.ChannelType.news_thread if is_news else discord.ChannelType.public_thread
-        try:
-            if is_tried and (found := await self._find(channel, name)) is not None:
-                return found
-            await self._studio.remember(NAME, "thread", TRIED, job_id=about.job_id)
-            # discord.py would ask again by itself.
-            with send_only_while(lambda: next(tickets, False)):
-                return str((await channel.create_thread(name=name, type=kind)).id)
-        except (discord.DiscordServerError, aiohttp.ClientError, OSError) as error:
-            raise DeliveryUnavailable(
-                "Discord has a problem right now.", retry_after=AGAIN_SECONDS
-            ) from error
+        if is_tried and (found := await self._find(channel, name)) is not None:
+            return found
+        await self._studio.remember(NAME, "thread", TRIED, job_id=about.job_id)
+        # discord.py would ask again by itself.
+        with send_only_while(lambda: next(tickets, False)):
+            return str((await channel.create_thread(name=name, type=kind)).id)
 
     async def _find(self, channel: discord.TextChannel, name: str) -> str | None:
         """The thread that an earlier try opened: ours, of this name, and nothing said in it."""

@@ -41,6 +41,7 @@ EDIT_SECONDS = 5.0
 SIZES = tuple(each << 20 for each in (100, 50, 20, 10, 5, 2, 1))
 #: A message that cannot be changed today cannot be changed tomorrow either.
 UNCHANGEABLE_SECONDS = 3600.0
+NO_SENSE = "Slack does not answer as it should."
 
 
 class Delivery:
@@ -170,7 +171,7 @@ class Delivery:
             return addresses.to_message(thread, addresses.read_ts(got.get("ts")))
         except LookupError as error:
             # It stands there, and the next try finds it.
-            raise DeliveryUnavailable("Slack does not answer as it should.") from error
+            raise DeliveryUnavailable(NO_SENSE) from error
 
     def _draw(self, notice: Notice) -> dict[str, Any]:
         drawn = render.draw(notice, now=self._clock.now())
@@ -230,7 +231,10 @@ class Delivery:
         async with self.clients.translated(workspace):
             client = await self.clients.api(workspace)
             got = await client.conversations_open(users=requester.user)
-        return addresses.to_thread(workspace, str(got["channel"]["id"]))
+        channel = got.get("channel")
+        if not isinstance(channel, dict) or not channel.get("id"):
+            raise DeliveryUnavailable(NO_SENSE)
+        return addresses.to_thread(workspace, str(channel["id"]))
 
     async def is_admin(self, requester: Requester) -> bool:
         """Whether somebody is an admin of their workspace now, or the configuration says so."""

@@ -266,9 +266,15 @@ async def test_a_mention_has_its_thread_at_its_message(open_community: OpenCommu
     assert community.discord.said(community.general) == []
 
 
-async def test_a_thread_that_was_opened_unheard_is_used(open_community: OpenCommunity) -> None:
+@pytest.mark.parametrize("status", [None, 503])
+async def test_a_thread_that_was_opened_unheard_is_used(
+    open_community: OpenCommunity, status: int | None
+) -> None:
     community = await open_community({"thread": "new"})
-    community.discord.faults.drop("POST", "/threads$", when="after")
+    if status is None:
+        community.discord.faults.drop("POST", "/threads$", when="after")
+    else:
+        community.discord.faults.add("POST", "/threads$", status=status, when="after")
     said = await community.ana.say(community.general, f"{community.discord.app.bot.mention} a fox")
     thread = await community.discord.wait_for(lambda: said.thread)
     assert thread is not None

@@ -462,3 +462,12 @@ async def test_a_person_is_written_to_directly(harness: DeliveryHarness) -> None
     harness.refuse("conversations.open", "cannot_dm_bot")
     with pytest.raises(ThreadGone):
         await harness.delivery.direct(harness.about().requester)
+
+
+@pytest.mark.parametrize("said", [{}, {"channel": None}, {"channel": {"id": ""}}])
+async def test_an_answer_that_names_no_conversation_is_none(
+    harness: DeliveryHarness, said: dict[str, object]
+) -> None:
+    harness.answer("conversations.open", {"ok": True, **said})
+    with pytest.raises(DeliveryUnavailable):
+        await harness.delivery.direct(harness.about().requester)
