@@ -207,15 +207,16 @@ async def usage(
     database = open_database(database_url(config))
     try:
         await database.start_reading()
-        rows, days = await database.read(
+        rows, borne, days = await database.read(
             lambda conn: (
                 reports.usage(conn, start, end, by=by, timezone=timezone),
+                reports.borne(conn, start, end),
                 reports.by_day(conn, start, end, timezone=timezone) if chart else [],
             )
         )
     finally:
         await database.stop()
-    say(usage_text(rows, by=by, form=form))
+    say(usage_text(rows, by=by, form=form, borne=borne))
     if chart is not None:
         await _draw(config, days, chart)
     return 0

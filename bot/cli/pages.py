@@ -15,7 +15,7 @@ from bot import quota
 from bot.errors import InvalidRequest
 from bot.limits import BY_KEY, Limit, What, Whose
 from bot.overview import UsageRow
-from bot.refs import money
+from bot.refs import Micros, money
 from bot.request import RESOLUTIONS
 from bot.store.moving import Moved
 from bot.store.reports import Grouping, total
@@ -82,14 +82,22 @@ def _midnight(said: str, option: str, zone: ZoneInfo, *, days: int = 0) -> datet
         raise InvalidRequest(f"{option}: {shown!r} is no day; write 2026-11-30.") from None
 
 
+FREE = Micros(0)
+_BORNE = "Services took {} more, for jobs that ended without a clip and were charged to nobody."
+
+
 # ---- usage -----------------------------------------------------------------------------------
 
 
-def usage_text(rows: Sequence[UsageRow], *, by: Grouping, form: Form) -> str:
-    """The rows for people with their sum, or for machines with exact dollars."""
+def usage_text(rows: Sequence[UsageRow], *, by: Grouping, form: Form, borne: Micros = FREE) -> str:
+    """The rows for people with their sum, or for machines with exact dollars.
+
+    `borne` is what services took and nobody was charged.
+    """
     match form:
         case "table":
-            return _usage_table(rows, by)
+            table = _usage_table(rows, by)
+            return f"{table}\n\n{_BORNE.format(money(borne))}" if borne else table
         case "csv":
             return _usage_csv(rows, by)
         case "json":

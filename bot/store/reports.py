@@ -109,6 +109,14 @@ def usage(
     return [sums[name].to_row(name) for name in sorted(sums)]
 
 
+def borne(conn: Connection, start: datetime, end: datetime) -> Micros:
+    """What services took for jobs of a time that ended without a clip, and nobody was charged."""
+    query = select(func.coalesce(func.sum(jobs.c.provider_cost), 0)).where(
+        _state == JobState.FAILED.value, jobs.c.created_at >= start, jobs.c.created_at < end
+    )
+    return Micros(int(conn.execute(query).scalar_one()))
+
+
 def by_day(
     conn: Connection,
     start: datetime,

@@ -40,7 +40,7 @@ from bot.refs import GenerationId, JobId, MediaKey, Micros, Price, ThreadRef
 from bot.replicas import Replicas
 from bot.request import Requester
 from bot.routing.failover import Failover
-from bot.store import settings
+from bot.store import reports, settings
 from bot.store.database import open_database
 from bot.studio.inbox import Inbox
 from bot.tables import BotTable, Contact
@@ -243,6 +243,12 @@ async def test_what_the_service_took_for_it_is_noted(
     await office.operations.resolve(parked.id, "release", generation_id=None, actor="ada")
     [(taken,)] = await office.books.rows("SELECT provider_cost FROM jobs")
     assert taken == cost
+    now = parked.created_at
+    days = [(now - timedelta(days=each), now + timedelta(days=1 - each)) for each in (0.5, 3)]
+    borne = await office.books.database.read(
+        lambda conn: [reports.borne(conn, *day) for day in days]
+    )
+    assert borne == [cost, 0]
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,12 @@ def test_a_table_is_for_people_and_has_a_sum() -> None:
     ]
 
 
+def test_what_nobody_was_charged_is_said_to_people() -> None:
+    *_, last = usage_text(ROWS, by="person", form="table", borne=Micros(140_000)).split("\n")
+    assert last.startswith("Services took $0.14 more, ")
+    assert json.loads(usage_text((), by="day", form="json", borne=Micros(140_000))) == []
+
+
 def test_nothing_used_is_a_table_too() -> None:
     [head, total] = usage_text((), by="day", form="table").split("\n")
     assert head.startswith("day ")
