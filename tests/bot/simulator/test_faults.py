@@ -26,7 +26,8 @@ async def test_a_reply_that_comes_too_late(serve: Serve) -> None:
     served = await serve()
     served.simulator.faults.delay("create", 3600)
     with pytest.raises(httpx.ReadTimeout):
-        await served.client.post("/generations", json=BODY, timeout=0.1)
+        await served.client.post("/generations", json=BODY, timeout=httpx.Timeout(15, read=0.1))
+    await served.simulator.wait_for_creates(1)
     assert len(served.simulator.generations) == 1
 
 
