@@ -22,6 +22,15 @@ class Patience:
 FOR_FILES = Patience(whole=300.0, silence=30.0)
 
 
+def joined_headers(request: web.Request) -> dict[str, str]:
+    """The headers by name in lower case; what came twice is joined, as HTTP has it."""
+    joined: dict[str, str] = {}
+    for name, value in request.headers.items():
+        before = joined.get(name.lower())
+        joined[name.lower()] = value if before is None else f"{before}, {value}"
+    return joined
+
+
 async def read_body(request: web.Request, most: int, patience: Patience) -> bytes:
     """The body; raises what answers 413 where it is larger, 408 where it does not arrive."""
     body = bytearray()

@@ -14,8 +14,9 @@ import logging
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 
 from aiohttp import web
@@ -23,7 +24,7 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.log import server_logger
 from pydantic import TypeAdapter
 
-from bot.bodies import FOR_FILES, Patience, read_body
+from bot.bodies import FOR_FILES, Patience, joined_headers, read_body
 from bot.clock import Clock
 from bot.errors import (
     BotError,
@@ -36,7 +37,7 @@ from bot.errors import (
     StoreError,
 )
 from bot.log import get_logger
-from bot.ports import WebCall, WebHandler, WebRoute
+from bot.ports import WebCall, WebHandler, WebReply, WebRoute
 from bot.streams import Streams
 
 CALLBACK_BYTES = 64 * 1024
@@ -217,7 +218,8 @@ class Web:
     def _client(self, request: web.Request) -> str:
         """The client's address: the last one in `X-Forwarded-For` that no own proxy added."""
         # A proxy may add a line of its own below those that a stranger wrote.
-        hops = [hop.strip() for hop in _joined(request).get("x-forwarded-for", "").split(",")]
+        said = joined_headers(request).get("x-forwarded-for", "")
+        hops = [hop.strip() for hop in said.split(",")]
         address = request.remote or ""
         while hops and _is_in(address, self._proxies):
             address = hops.pop() or address
@@ -242,29 +244,37 @@ class Web:
             return web.Response(status=503, headers={"Retry-After": str(AGAIN_SECONDS)})
         if answer is None:
             raise web.HTTPNotFound
-        if isinstance(answer, WebRoute):
-            if self._files.locked():
-                return web.Response(status=503, headers={"Retry-After": str(AGAIN_SECONDS)})
-            async with self._files:
-                body = await read_body(request, answer.max_bytes, self._settings.for_files)
-        else:
-            body = await read_body(request, CALL_BYTES, self._for_calls)
         call = WebCall(
             method=method,
             path=path,
             query=dict(request.query),
-            headers=_joined(request),
-            body=body,
+            headers=joined_headers(request),
+            body=b"",
             client=self._client(request),
         )
         try:
-            reply = await answer(call)
+            if isinstance(answer, WebRoute):
+                reply = await self._take_file(answer, call, request)
+            else:
+                body = await read_body(request, CALL_BYTES, self._for_calls)
+                reply = await answer(replace(call, body=body))
         except BotError as error:
             log.error("web.call_failed", path=path, cause=type(error).__name__)  # noqa: TRY400
             return web.Response(status=500)
         if reply.stream is not None:
             return await self._streams.send(request, reply, reply.stream)
         return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+
+    async def _take_file(self, route: WebRoute, call: WebCall, request: web.Request) -> WebReply:
+        """Nobody keeps others from sending theirs who may send none."""
+        knocked = await route.knock(call)
+        if knocked.status != HTTPStatus.CONTINUE:
+            return knocked
+        if self._files.locked():
+            return WebReply(status=503, headers=(("Retry-After", str(AGAIN_SECONDS)),))
+        async with self._files:
+            body = await read_body(request, route.max_bytes, self._settings.for_files)
+        return await route(replace(call, body=body))
 
     def _check_link(self, request: web.Request) -> None:
         exp, sig = request.query.get("exp", ""), request.query.get("sig", "")
@@ -338,15 +348,6 @@ async def _kept(file: Awaitable[Path | None]) -> Path | None:
         return await file
     except (ClipBroken, FrameRejected):
         return None
-
-
-def _joined(request: web.Request) -> dict[str, str]:
-    """The headers by name in lower case; what came twice is joined, as HTTP has it."""
-    joined: dict[str, str] = {}
-    for name, value in request.headers.items():
-        before = joined.get(name.lower())
-        joined[name.lower()] = value if before is None else f"{before}, {value}"
-    return joined
 
 
 def _file(path: Path | None, *, name: str, kind: str | None = None) -> web.FileResponse:

@@ -41,8 +41,12 @@ WebHandler = Callable[[WebCall], Awaitable[WebReply]]
 
 @dataclass(frozen=True, kw_only=True)
 class WebRoute:
-    """Who answers a call whose body may be larger than the listener's own limit."""
+    """Who answers a call whose body may be larger than the listener's own limit.
 
+    `knock` is asked before it is read: with status 100 it may come, all else is the answer.
+    """
+
+    knock: WebHandler
     answer: WebHandler
     max_bytes: int
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
@@ -102,8 +103,8 @@ class Playground(Delivery):
         routes |= {
             each: partial(self._on_call, answer, error_page) for each, answer in desk.items()
         }
-        upload = self._to_answer(self._on_upload)
-        routes["POST", "/web/images"] = WebRoute(answer=upload, max_bytes=IMAGE_BYTES)
+        knock, upload = self._to_answer(_let_in), self._to_answer(self._on_upload)
+        routes["POST", "/web/images"] = WebRoute(knock=knock, answer=upload, max_bytes=IMAGE_BYTES)
         return routes
 
     def _to_answer(self, handler: Handler) -> WebHandler:
@@ -282,6 +283,11 @@ def _to_file(content: bytes) -> WebReply:
 async def _to_channel(_call: WebCall, _visit: Visit, _room: Room) -> WebReply:
     """The bare address leads where people talk; who is not let in hears so, as on each page."""
     return reply("", status=303, headers=(("Location", "/web/chat"),))
+
+
+async def _let_in(_call: WebCall, _visit: Visit, _room: Room) -> WebReply:
+    """Whoever is in may send."""
+    return WebReply(status=HTTPStatus.CONTINUE)
 
 
 async def _on_static(path: Path, _call: WebCall) -> WebReply:

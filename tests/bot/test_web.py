@@ -230,12 +230,36 @@ async def test_a_body_that_does_not_arrive_is_given_up(backend: Backend) -> None
     assert backend.callbacks == []
 
 
+def to_route(answer: WebHandler, max_bytes: int = CALL_BYTES, *, knocked: int = 100) -> WebRoute:
+    async def knock(call: WebCall) -> WebReply:
+        assert call.body == b""
+        return WebReply(status=knocked, body=b"Sign in.")
+
+    return WebRoute(knock=knock, answer=answer, max_bytes=max_bytes)
+
+
+async def test_whoever_may_send_no_file_is_told_before_it_comes(backend: Backend) -> None:
+    async def answer(_call: WebCall) -> WebReply:
+        raise AssertionError
+
+    backend.routes["web", "POST", "/web/images"] = to_route(answer, knocked=403)
+    face = backend.web(ANY_PORT)
+    await face.start()
+    host, _, port = face.public_address.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /web/images HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
+    assert b" 403 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    await face.stop()
+
+
 async def test_a_file_has_longer_to_arrive_than_a_call(backend: Backend) -> None:
     async def answer(call: WebCall) -> WebReply:
         return WebReply(body=call.body)
 
     backend.routes["web", "POST", "/web/say"] = answer
-    backend.routes["web", "POST", "/web/images"] = WebRoute(answer=answer, max_bytes=CALL_BYTES)
+    backend.routes["web", "POST", "/web/images"] = to_route(answer)
     face = backend.web(replace(ANY_PORT, body_seconds=0.0))
     await face.start()
     host, _, port = face.public_address.removeprefix("http://").rpartition(":")
@@ -262,7 +286,7 @@ async def test_only_so_many_files_are_on_their_way_at_once(
         return WebReply(body=call.body)
 
     monkeypatch.setattr("bot.web.FILES_AT_ONCE", 1)
-    backend.routes["web", "POST", "/web/images"] = WebRoute(answer=answer, max_bytes=CALL_BYTES)
+    backend.routes["web", "POST", "/web/images"] = to_route(answer)
     face = backend.web(ANY_PORT)
     await face.start()
     host, _, port = face.public_address.removeprefix("http://").rpartition(":")
@@ -566,9 +590,7 @@ async def test_a_call_has_a_cap(backend: Backend, outside: ClientSession) -> Non
     assert more.status == 413
     full = await outside.post("/slack/events", data=io.BytesIO(b"x" * CALL_BYTES))
     assert (full.status, await full.text()) == (200, str(CALL_BYTES))
-    backend.routes["slack", "POST", "/slack/files"] = WebRoute(
-        answer=answer, max_bytes=2 * CALL_BYTES
-    )
+    backend.routes["slack", "POST", "/slack/files"] = to_route(answer, 2 * CALL_BYTES)
     larger = await outside.post("/slack/files", data=io.BytesIO(b"x" * (CALL_BYTES + 1)))
     assert (larger.status, await larger.text()) == (200, str(CALL_BYTES + 1))
 
