@@ -52,8 +52,10 @@ MEMORY, ROOM_BYTES = Path("/dev/shm"), 4_000_000_000
 # every fsync, and thousands of databases need not wait for a disk.
 if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
-# The first texts of a fresh checkout take a while to draw.
-hypothesis.settings.register_profile("raybot", suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes is the machine's affair; the first texts of a fresh checkout take long.
+hypothesis.settings.register_profile(
+    "raybot", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("raybot")
 _STATE = "SELECT state FROM jobs WHERE id = ?"
 
@@ -128,7 +130,7 @@ class RunningBot:
     async def job(self, job_id: JobId) -> Job:
         return await self.app.database.read(lambda conn: jobs.get(conn, job_id))
 
-    async def until(self, job_id: JobId, *states: JobState, seconds: float = 15) -> Job:
+    async def until(self, job_id: JobId, *states: JobState, seconds: float = 30) -> Job:
         """Wait until a job stands in one of these states."""
         url = database_url(self.config)
         async with asyncio.timeout(seconds):

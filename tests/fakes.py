@@ -188,7 +188,7 @@ class RecordingAdapter:
                 return post.notices[-1]
         return None
 
-    async def until(self, is_so: Callable[[], bool], seconds: float = 15) -> None:
+    async def until(self, is_so: Callable[[], bool], seconds: float = 30) -> None:
         """Wait until something is true, looked at whenever a message changes."""
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(is_so)

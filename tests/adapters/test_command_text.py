@@ -413,7 +413,7 @@ DRAFTS = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(TYPED)
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
@@ -429,7 +429,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert len(sentence.splitlines()) == 1
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(DRAFTS)
 def test_a_formatted_draft_reads_back(draft: Draft) -> None:
     assert parse(format_draft(draft)) == draft

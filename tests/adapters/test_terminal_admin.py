@@ -92,7 +92,7 @@ async def test_the_operator_runs_the_own_place_by_typing(
     config = to_test_config(tmp_path, simulator)
     pages = pages_in(tmp_path, clock)
     async with running(config, simulator, chat, clock, terminal=create, web=pages) as bot:
-        await asyncio.wait_for(lines.is_over.wait(), 10)
+        await asyncio.wait_for(lines.is_over.wait(), 30)
         await bot.check_books()
     said = shown.getvalue()
     for line, words in SAYS.items():

@@ -54,7 +54,7 @@ class Typing:
     async def type(self, line: str) -> None:
         self.is_idle.clear()
         self._lines.put_nowait(line)
-        await asyncio.wait_for(self.is_idle.wait(), 10)
+        await asyncio.wait_for(self.is_idle.wait(), 30)
 
 
 class Sitting:
@@ -95,7 +95,7 @@ class Sitting:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait until something can be seen."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not is_so():
             await asyncio.sleep(0.01)
 
@@ -129,7 +129,7 @@ def sit(
 
         config = to_test_config(tmp_path, simulator, **tables)
         async with running(config, simulator, chat, clock, terminal=create) as bot:
-            await asyncio.wait_for(typing.is_idle.wait(), 10)
+            await asyncio.wait_for(typing.is_idle.wait(), 30)
             yield Sitting(bot, typing, shown)
             await bot.check_books()
 

@@ -129,7 +129,7 @@ class AnnouncerHarness:
 
     async def settle(self) -> None:
         """Wait until all that is due was looked at."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.announcer._in_hand or self._has_due():
                 await asyncio.sleep(0.005)
 

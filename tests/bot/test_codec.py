@@ -42,7 +42,7 @@ def read(path: Path) -> bytes:
 
 async def until(holds: Callable[[], object]) -> None:
     """Wait for something that happens in another process and tells nobody."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():
             await asyncio.sleep(0.002)
 

@@ -449,7 +449,7 @@ def test_dollars_become_whole_micros(dollars: float, exact: int) -> None:
         max_leaves=8,
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_is_parsed_is_taken_or_refused_in_words(value: Any) -> None:
     for tables in ({"limits": value}, {"providers": value}, {"bot": {"data_dir": value}}):
         with suppress(ConfigError):

@@ -43,13 +43,13 @@ async def finish(bot: RunningBot, job_id: JobId) -> None:
     job = await bot.until(job_id, JobState.GENERATING)
     assert job.generation_id is not None
     await bot.simulator.finish(job.generation_id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
             await bot.clock.let_pass(seconds=2, moment=0.01)
 
 
 async def shows(bot: RunningBot, job_id: JobId, notice: type[Notice]) -> Notice:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not isinstance(found := bot.chat.status(job_id), notice):
             await bot.clock.let_pass(seconds=2, moment=0.01)
     return found
@@ -126,7 +126,7 @@ async def test_the_film_of_a_blocked_person_keeps_what_was_made_of_it(bot: Runni
     await bot.until(first.id, JobState.GENERATING)
     await bot.studio.admin.block(HERE, "ana", actor=BOSS)
     await finish(bot, first.id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await bot.job(second.id)).state is not JobState.CANCELLED:
             await bot.clock.let_pass(seconds=2, moment=0.01)
     told = await shows(bot, film, ShotFailed)
@@ -146,7 +146,7 @@ async def test_who_waits_elsewhere_does_not_count_those_of_a_paused_place(bot: R
         await ask(bot, str(number))
     last, who = await ask(bot, "5", place="named"), to_requester("ana", workspace="named")
     await bot.studio.admin.pause(HERE, actor=BOSS)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not is_next((await bot.studio.show(last, who)).notice):
             await bot.clock.let_pass(seconds=2, moment=0.01)
 

@@ -126,7 +126,7 @@ def test_nobody_starves_beside_a_stream_of_newcomers(flood: int, slots: int) -> 
 
 @pytest.mark.parametrize("slots", [1, 2, 3, 10])
 @given(ends=st.randoms(use_true_random=False), early=st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_nobody_waits_behind_more_than_one_of_two_hundred_for_each_slot(
     slots: int, ends: Random, *, early: bool
 ) -> None:

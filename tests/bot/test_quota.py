@@ -100,7 +100,7 @@ MOMENTS = st.datetimes(
 @given(now=MOMENTS, zone=st.sampled_from(ZONES))
 @example(now=at("2026-10-25T01:30"), zone="Atlantic/Azores")
 @example(now=at("2011-12-29T20:00"), zone="Pacific/Apia")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_windows_hold_the_moment_and_leave_no_gap(now: datetime, zone: str) -> None:
     span = quota.windows(now, zone)
     assert span.day_start <= now < span.day_end
@@ -113,7 +113,7 @@ def test_windows_hold_the_moment_and_leave_no_gap(now: datetime, zone: str) -> N
 
 
 @given(now=MOMENTS, zone=st.sampled_from(ZONES), seconds=st.integers(0, 100_000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_two_moments_share_a_day_exactly_when_people_say_so(
     now: datetime, zone: str, seconds: int
 ) -> None:
@@ -252,7 +252,7 @@ def test_a_share_is_told_when_it_is_reached(
 
 
 @given(allowed=st.integers(1, 1000), holds=st.lists(st.integers(0, 300), min_size=1, max_size=30))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_growing_use_tells_each_share_once_and_ends_at_the_highest(
     allowed: int, holds: list[int]
 ) -> None:
@@ -272,7 +272,7 @@ LIMIT = st.none() | st.integers(0, 5)
 
 
 @given(everybody=LIMIT, guests=LIMIT, used=st.integers(0, 6), is_money=st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_guest_is_held_to_the_lower_limit_and_nobody_else_is(
     *, everybody: int | None, guests: int | None, used: int, is_money: bool
 ) -> None:

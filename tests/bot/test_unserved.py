@@ -66,7 +66,7 @@ async def look_for(office: Office, minutes: int) -> None:
 
 async def test_what_another_process_serves_waits_on(office: Office, url: str) -> None:
     waiting = await office.books.reach(S.ACCEPTED)
-    async with asyncio.timeout(20), another_watches(url, "luma"):
+    async with asyncio.timeout(30), another_watches(url, "luma"):
         await office.operations.recover(["other"])
         await look_for(office, 15)
     assert await office.books.get(waiting.id) == waiting
@@ -92,9 +92,9 @@ async def test_what_no_process_serves_is_told_and_ends_later(office: Office) -> 
 async def test_a_process_that_comes_back_is_waited_for_anew(office: Office, url: str) -> None:
     waiting = await office.books.reach(S.ACCEPTED)
     await look_for(office, 9)
-    async with asyncio.timeout(20), another_watches(url, "luma"):
+    async with asyncio.timeout(30), another_watches(url, "luma"):
         await look_for(office, 1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await office.replicas.is_held(watch_role("luma")):
             await asyncio.sleep(0.01)
     await look_for(office, 9)
@@ -102,7 +102,7 @@ async def test_a_process_that_comes_back_is_waited_for_anew(office: Office, url:
 
 
 async def test_a_role_is_held_while_a_process_has_it(office: Office, url: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         async with another_watches(url, "luma"):
             assert await office.replicas.is_held(watch_role("luma"))
             assert not await office.replicas.is_held(watch_role("fal"))

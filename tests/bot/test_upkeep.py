@@ -31,7 +31,7 @@ async def test_a_notice_that_trips_the_chat_holds_up_no_other(
         settings.note_operator(tx, "second", "Look.", now + timedelta(seconds=1))
 
     await bot.app.database.write(note)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while [each.key for each in await bot.app.database.read(settings.untold)] != ["first"]:
             await bot.clock.let_pass(seconds=11, moment=0.01)
 
@@ -51,7 +51,7 @@ async def test_a_notice_that_trips_the_chat_ends_nothing_and_is_said_later(
     monkeypatch.setattr(bot.app.operations, "_contacts", [Contact(adapter="recording", id="7")])
     now = bot.clock.now()
     await bot.app.database.write(lambda tx: settings.note_operator(tx, "key", "Look.", now))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not tripped.is_set():
             await bot.clock.let_pass(seconds=11, moment=0.01)
         bot.chat.before_post = lambda _: None

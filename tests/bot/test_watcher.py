@@ -71,7 +71,7 @@ async def finish_while_looked_at(bot: RunningBot, first: JobId, *others: JobId) 
     """The others end while a first one's call is being looked into."""
     bot.simulator.faults.delay("get", 0.3)
     await finish(bot, first)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not bot.simulator.requests[ONE]:
             await asyncio.sleep(0.01)
     await asyncio.gather(*(finish(bot, each) for each in others))
@@ -218,11 +218,11 @@ async def test_that_callbacks_arrive_is_known_before_the_first_end(
     lose_first_calls(bot, 1)
     [job_id] = await run(bot, 1)
     watcher = bot.app._watchers["luma"]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not watcher.running:
             await asyncio.sleep(0.01)
     await call(bot, job_id, "dreaming")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while watcher._gap() < RARER_WITH_CALLBACKS:
             await asyncio.sleep(0.01)
     assert bot.simulator.requests[ONE] == 0, "of what is under way it is no news"
@@ -292,7 +292,7 @@ async def test_who_stands_by_and_takes_over_knows_how_long_it_took_elsewhere(
                 later.move(minutes=-2)  # They share what is due, so their clocks have to agree.
                 third = await made(first, "1080p")
                 await ended.aclose()
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     while await expected(second, third) is None:
                         await asyncio.sleep(0.05)
 
@@ -304,7 +304,7 @@ async def test_who_no_longer_watches_calls_no_slot_used(
     async with running(config, simulator, chat, clock) as bot:
         await run(bot, 1)
         [watcher] = bot.app._watchers.values()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while watcher.running != 1:
                 await asyncio.sleep(0.01)
     assert watcher.running == 0
@@ -351,11 +351,11 @@ async def test_an_answer_that_trips_the_reader_ends_nothing_and_is_told(
         await finish(bot, job_id)
         while not tripped.is_set():
             await bot.clock.let_pass(seconds=21, moment=0.01)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (told := await bot.notes()):
                 await asyncio.sleep(0.01)
     assert "cannot read what luma says" in told[0].sentence
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
             await bot.clock.let_pass(seconds=31, moment=0.01)
     await bot.check_books()

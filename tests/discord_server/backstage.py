@@ -51,7 +51,7 @@ class Backstage:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def wait_for(self, look: Callable[[], T], seconds: float = 5.0) -> T:
+    async def wait_for(self, look: Callable[[], T], seconds: float = 30.0) -> T:
         """Wait until this finds something; it looks whenever anything happens here."""
         try:
             async with asyncio.timeout(seconds):

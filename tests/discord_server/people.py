@@ -229,7 +229,7 @@ class Person:
         assert interaction.modal is not None
         return interaction.modal
 
-    async def answer(self, interaction: Interaction, *, seconds: float = 5.0) -> Message:
+    async def answer(self, interaction: Interaction, *, seconds: float = 30.0) -> Message:
         """Wait until the answer says something, no longer "thinking"."""
 
         def look() -> Message | None:

@@ -263,7 +263,7 @@ class DiscordServer(Backstage):
         return sum(each.status in {401, 403, 429} for each in self.requests)
 
     async def wait_request(
-        self, method: str, path: str, *, count: int = 1, seconds: float = 5.0
+        self, method: str, path: str, *, count: int = 1, seconds: float = 30.0
     ) -> Request:
         """Wait until so many such requests have been answered; the last of them."""
 
@@ -278,7 +278,7 @@ class DiscordServer(Backstage):
         channel: Channel,
         look: Callable[[Message], object] = lambda _: True,
         *,
-        seconds: float = 5.0,
+        seconds: float = 30.0,
     ) -> Message:
         """Wait until the bot has said something there that this accepts; the newest such."""
 
@@ -289,7 +289,7 @@ class DiscordServer(Backstage):
         assert found is not None
         return found
 
-    async def wait_connected(self, *, shards: int = 1, seconds: float = 5.0) -> None:
+    async def wait_connected(self, *, shards: int = 1, seconds: float = 30.0) -> None:
         """Wait until so many shards listen."""
         await self.wait_for(lambda: len(self.gateway.connected) >= shards, seconds)
 

@@ -107,7 +107,7 @@ def ana(server: DiscordServer, guild: Guild) -> Person:
 async def running(server: DiscordServer, client: Client) -> AsyncIterator[Client]:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(client.start(server.token))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.wait_connected()
             await client.wait_until_ready()
         try:
@@ -166,7 +166,7 @@ def with_commands(client: Client) -> Client:
 
 
 async def soon(queue: asyncio.Queue[Any]) -> Any:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await queue.get()
 
 
@@ -818,7 +818,7 @@ async def test_a_reconnect_replays_what_was_missed(
     await ana.slash("ray create", prompt="a red fox")
     assert (await soon(client.heard)).content.endswith("while you were away")
     await (await soon(client.asked)).response.defer()
-    await asyncio.wait_for(client.resumed.wait(), 5)
+    await asyncio.wait_for(client.resumed.wait(), 30)
     assert (session.resumes, len(server.gateway.identifies)) == (1, 1)
 
 
@@ -853,7 +853,7 @@ async def test_a_held_request_goes_on_when_the_gate_opens(
     gate = server.faults.hold("POST", "/messages$", when="after")
     async with asyncio.TaskGroup() as group:
         sending = group.create_task(place.send("One"))
-        await asyncio.wait_for(gate.reached.wait(), 5)
+        await asyncio.wait_for(gate.reached.wait(), 30)
         assert (await server.wait_message(ana.here)).text == "One"
         assert not sending.done()
         gate.open()

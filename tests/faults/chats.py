@@ -135,7 +135,7 @@ async def outage(
 
 
 async def _delivered(community: Community, job_id: JobId) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await community.bot.job(job_id)).state is not JobState.DELIVERED:
             community.later(seconds=4)
             await asyncio.sleep(0.03)

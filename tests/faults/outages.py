@@ -184,7 +184,7 @@ async def pass_time(
 
 async def hurry(bot: RunningBot, look: Callable[[], Any]) -> None:
     """Let time pass until this is so."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not look():
             await bot.clock.let_pass(seconds=4, moment=0.03)
 

@@ -70,7 +70,7 @@ async def community_of(local_slack: LocalSlack) -> AsyncIterator[Community]:
 async def asked(community: Community, prompt: str) -> JobId:
     """A job that generates."""
     known = len(community.bot.simulator.generations)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         # A socket that fell silent is noticed late on a busy machine; who reads that asks again.
         while not (await community.ana.slash("/ray", prompt, community.general)).is_acked:
             await asyncio.sleep(PING_SECONDS)

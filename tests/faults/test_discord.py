@@ -110,7 +110,7 @@ async def test_a_gateway_that_fell_silent_is_left(line: Line, wire: FaultProxy) 
         await line.heard("hello")
         assert not heard_of(session)
         await wire.break_("half-open")
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not heard_of(session):
                 await asyncio.sleep(0.05)
         assert await spin() < MOST_OF_A_CORE

@@ -154,7 +154,7 @@ async def test_ten_minutes_of_429_are_kept_away_from(start_bot: Callable[..., An
 
 async def all_are_made(bot: RunningBot) -> None:
     """Once the service is well again, each gets what they asked for."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while len(bot.simulator.generations) < len(bot.jobs):
             await bot.clock.let_pass(seconds=4)
     await finish_all(bot.simulator)

@@ -81,7 +81,7 @@ async def test_a_clip_whose_way_breaks_arrives_once(
         wire.calls.clear()
         await wire.break_(fault, only=door)
         await finish_all(community.bot.simulator)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not any(each.startswith(door) for each in wire.calls):
                 await asyncio.sleep(0.01)
         for _ in range(12):

@@ -17,7 +17,6 @@ fuzz = settings(
     derandomize=not EXAMPLES,
     database=None,
     # A busy machine is no fault: `tests.fuzz.mutations.bounded` counts our own CPU time.
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 few = settings(fuzz, max_examples=max(5, EXAMPLES // 20))

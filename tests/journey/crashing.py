@@ -126,7 +126,7 @@ async def _live(orders: Orders, boundaries: Boundaries) -> None:
 
 
 async def _until_all_ended(app: App, clock: MovableClock, *, hurries: bool) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while await app.database.read(jobs.open_ids):
             await asyncio.sleep(0.02)
             if hurries:

@@ -62,14 +62,14 @@ class Log:
 async def stop(process: Process) -> None:
     """End it as a service manager does."""
     process.send_signal(signal.SIGTERM)
-    await end(process, seconds=15)
+    await end(process, seconds=30)
 
 
 async def begin_to_stop(process: Process) -> None:
     """The same, but come back once it has heard of it: it catches the signal only once."""
     process.send_signal(signal.SIGTERM)
     status = Path(f"/proc/{process.pid}/status")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while _catches(status.read_text(), signal.SIGTERM):
             await asyncio.sleep(0.01)
 

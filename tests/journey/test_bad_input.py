@@ -192,11 +192,11 @@ async def test_a_full_disk_while_fetching_loses_nothing(
             file.write(bytes(4096))
     [generation] = bot.simulator.generations
     await bot.simulator.finish(generation)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).tries < 2:
             await bot.clock.let_pass(seconds=10, moment=0.05)
     filler.unlink()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
             await bot.clock.let_pass(seconds=30, moment=0.05)
     assert len(bot.simulator.generations) == 1

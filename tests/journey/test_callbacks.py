@@ -84,14 +84,14 @@ async def test_a_late_generation_of_a_given_up_attempt_is_reported(
     called.simulator.faults.drop("create", accepted=True)
     job_id = await called.ask()
     await called.until(job_id, JobState.SUBMITTING)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while len(called.simulator.generations) < 2:
             await called.clock.let_pass(seconds=20, moment=0.05)
     await called.until(job_id, JobState.GENERATING)
     for generation in list(called.simulator.generations.values()):
         await called.simulator.finish(generation.id)
     await called.delivered(job_id)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not (orphans := await _orphans(called)):
             await asyncio.sleep(0.02)
     assert len(called.chat.clips()) == 1
@@ -153,7 +153,7 @@ async def test_what_is_finished_after_it_was_ended_is_told_to_the_operator(
 
 async def _hear(bot: RunningBot, words: str, **pause: float) -> None:
     """Let time pass until the operator is told this."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not any(words in each.sentence for each in await bot.notes()):
             await bot.clock.let_pass(**pause)
 
@@ -172,12 +172,12 @@ async def test_a_call_while_its_job_waits_to_be_sent_again_is_not_paid_twice(
     job_id = await bot.ask()
     await bot.until(job_id, JobState.SUBMITTING)
     bot.simulator.faults.refuse("create", 401, "Invalid API key is provided", times=50)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).state is JobState.SUBMITTING:
             await bot.clock.let_pass(seconds=20, moment=0.05)
     await _finish(bot)
     bot.clock.move(minutes=1)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
             await bot.clock.let_pass(seconds=5, moment=0.05)
     assert len(bot.simulator.generations) == 1

@@ -35,7 +35,7 @@ async def run_to_completion(bot: RunningBot, **work: Any) -> JobId:
 
 
 async def hurry(bot: RunningBot, job_id: JobId, *states: JobState) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).state not in states:
             await bot.clock.let_pass(seconds=30, moment=0.05)
 
@@ -80,7 +80,7 @@ async def refused_post(bot: RunningBot) -> JobId:
         DeliveryUnavailable() if isinstance(notice, Delivered) else None
     )
     job_id = await run_to_completion(bot)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).tries < 1:
             await asyncio.sleep(0.01)
     return job_id
@@ -95,7 +95,7 @@ async def test_a_day_of_downtime_is_no_day_of_trying(bot: RunningBot) -> None:
     job_id = await refused_post(bot)
     tries = (await bot.job(job_id)).tries
     bot.clock.move(hours=25)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (job := await bot.job(job_id)).tries <= tries:
             await asyncio.sleep(0.01)
     assert job.state is JobState.DELIVERING
@@ -109,7 +109,7 @@ async def test_a_day_of_trying_in_vain_keeps_the_clip(bot: RunningBot) -> None:
     job_id = await refused_post(bot)
     await change(bot, job_id, tries=POSTS_IN_VAIN)
     bot.clock.move(hours=23)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (job := await bot.job(job_id)).tries <= POSTS_IN_VAIN:
             await asyncio.sleep(0.01)
     assert job.state is JobState.DELIVERING, "a day has not passed"
@@ -216,7 +216,7 @@ async def test_a_job_whose_step_faults_is_put_aside(bot: RunningBot) -> None:
         return [each for each in rows if "was put aside" in each]
 
     for times in (1, 2):
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while (await bot.job(job_id)).parked_at is None:
                 await bot.clock.let_pass(seconds=30, moment=0.05)
         assert len(await told()) == times

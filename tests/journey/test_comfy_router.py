@@ -90,7 +90,7 @@ async def test_what_was_cancelled_while_in_doubt_is_not_bought_by_asking(
         job_id = await bot.ask()
         await bot.until(job_id, JobState.SUBMITTING)
         await bot.studio.cancel(job_id, to_requester())
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while (job := await bot.job(job_id)).state is JobState.SUBMITTING:
                 await clock.let_pass(seconds=20)
         assert job.state is JobState.UNCERTAIN

@@ -174,7 +174,7 @@ async def lose(bot: RunningBot, kind: str, source: JobId, **work: Any) -> JobId:
 
 
 async def reconciled(bot: RunningBot, job_id: JobId, to: JobState) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).state is not to:
             await bot.clock.let_pass(seconds=20, moment=0.05)
 
@@ -186,7 +186,7 @@ async def test_what_cannot_be_prepared_keeps_no_slot_from_others(
     source = await finished(bot, await bot.ask(aspect_ratio="16:9"))
     bot.simulator.faults.server_error("get", status=503, times=1000)
     receipt = await bot.studio.submit(deed_request("audio", source.id, prompt="wind"))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not (await bot.job(receipt.job_id)).tries:
             await asyncio.sleep(0.02)
     other = await bot.ask()
@@ -225,7 +225,7 @@ async def test_where_luma_goes_on_under_the_same_id_each_job_has_its_own(
             generating = await bot.until(job_id, JobState.GENERATING)
             assert str(generating.generation_id).startswith(f"{source.generation_id}#{job_id}")
             looks = server.requests["GET /generations/{id}"] + 2
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 while server.requests["GET /generations/{id}"] < looks:
                     await asyncio.sleep(0.01)
             assert (await bot.job(job_id)).state is JobState.GENERATING, "not the old file"

@@ -124,7 +124,7 @@ class Place:
 
     async def animate(self, thread: Json) -> Json:
         """Ana uses the slash command with an attachment, in a thread."""
-        await self.discord.wait("connected", seconds=15)
+        await self.discord.wait("connected", seconds=30)
         asked: Json = await self.discord.call(
             "Ana", "slash", "ray animate", thread, image=draw_picture(), prompt="slow zoom"
         )
@@ -132,17 +132,17 @@ class Place:
 
     async def create(self) -> None:
         """Ana wants a clip of nothing but words."""
-        await self.discord.wait("connected", seconds=15)
+        await self.discord.wait("connected", seconds=30)
         await self.discord.call("Ana", "slash", "ray create", prompt="a red fox in snow")
 
     async def hold_clip(self, when: str) -> Json:
         """Ask for a clip; its post is held at the returned gate, before it counts or after."""
         await self.animate(self.channel)
-        await asyncio.wait_for(self.luma.wait_for_creates(1), 15)
-        await self.discord.wait("message", channel=self.channel, seconds=15)
+        await asyncio.wait_for(self.luma.wait_for_creates(1), 30)
+        await self.discord.wait("message", channel=self.channel, seconds=30)
         gate: Json = await self.discord.call("faults", "hold", "POST", self.posts, when=when)
         await self.finish()
-        await self.discord.wait("gate", gate=gate, seconds=15)
+        await self.discord.wait("gate", gate=gate, seconds=30)
         return gate
 
     async def clips(self) -> list[Json]:
@@ -157,13 +157,13 @@ class Place:
 
     async def generating(self) -> None:
         """Wait until the book says that the video service has the one job."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while self.read("SELECT state FROM jobs") != [("generating",)]:
                 await asyncio.sleep(0.02)
 
     async def ended(self) -> tuple[Any, ...]:
         """Wait until the book says that the one job has ended: its state and its cost."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not (
                 found := self.read("SELECT state, cost FROM jobs WHERE ended_at IS NOT NULL")
             ):
@@ -210,12 +210,12 @@ async def test_a_clip_in_the_thread_although_the_bot_was_killed_while_it_was_mad
     thread = await place.discord.call("Ana", "open_thread", place.channel, "foxes")
     async with place.bot() as process:
         await place.animate(thread)
-        await asyncio.wait_for(place.luma.wait_for_creates(1), 15)
+        await asyncio.wait_for(place.luma.wait_for_creates(1), 30)
         await place.generating()
         process.kill()
         await process.wait()
     async with place.bot() as process:
-        await place.discord.wait("connected", seconds=15)
+        await place.discord.wait("connected", seconds=30)
         await place.finish()
         state, cost = await place.ended()
         await stop(process)
@@ -260,7 +260,7 @@ async def test_one_generation_although_the_bot_was_killed_before_it_heard_that_i
     answer = place.luma.faults.hold("create")
     async with place.bot(settings=settings) as process:
         await (place.animate(place.channel) if known_by == "request" else place.create())
-        await asyncio.wait_for(place.luma.wait_for_creates(1), 15)
+        await asyncio.wait_for(place.luma.wait_for_creates(1), 30)
         process.kill()
         await process.wait()
     answer.set()
@@ -268,7 +268,7 @@ async def test_one_generation_although_the_bot_was_killed_before_it_heard_that_i
     # A search waits for more than a minute, because the POST might still be on its way.
     later = 0 if known_by == "callback" else 90
     async with place.bot(later=later, settings=settings) as process:
-        await place.discord.wait("connected", seconds=15)
+        await place.discord.wait("connected", seconds=30)
         await place.finish()
         state, cost = await place.ended()
         await stop(process)
@@ -319,7 +319,7 @@ async def test_a_clip_that_outlasts_the_grace_is_posted_and_charged_once(
 
 async def test_a_token_that_is_refused_ends_the_bot_with_one_sentence(place: Place) -> None:
     async with place.bot(token="not.the.right-token") as process:
-        await asyncio.wait_for(process.wait(), 15)
+        await asyncio.wait_for(process.wait(), 30)
     assert process.returncode == 2
     last = place.log.text.strip().splitlines()[-1]
     assert last.startswith("raybot: [adapters.discord] token:")

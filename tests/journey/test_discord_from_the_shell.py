@@ -73,7 +73,7 @@ async def test_from_init_to_a_clip_and_an_orderly_end(tmp_path: Path, remote: Re
     assert remote.token not in (tmp_path / "config.toml").read_text("utf-8") + out
 
     running = await start("run", "--config", "config.toml", cwd=tmp_path, env=env)
-    await remote.wait("connected", seconds=15)
+    await remote.wait("connected", seconds=30)
     asked = await remote.call("Ana", "slash", "ray create", prompt="a red fox in snow")
     answer = await remote.wait("answer", interaction=asked)
     assert answer["is_ephemeral"]

@@ -58,7 +58,7 @@ class TwoServices:
 
     async def let_pass(self, job_id: JobId, state: JobState, **time: float) -> None:
         """Let time pass, so much at a time, until a job stands in this state."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while (await self.bot.job(job_id)).state is not state:
                 await self.bot.clock.let_pass(**time, moment=0.05)
 
@@ -218,7 +218,7 @@ async def lost_at_luma(services: TwoServices) -> tuple[JobId, str]:
 
 async def sent_to_fal(services: TwoServices, job_id: JobId) -> None:
     """Wait until fal hears of it; a step that outlasts what is let pass believes that it froze."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not any(each.startswith("POST") for each in services.fal.requests):
             if (await services.bot.job(job_id)).attempt < 2:
                 services.bot.clock.move(seconds=2)
@@ -249,7 +249,7 @@ async def test_what_the_first_made_while_the_second_is_asked_is_had_where_that_r
     job_id, generation_id = await lost_at_luma(services)
     await sent_to_fal(services, job_id)
     await services.luma.finish(generation_id)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not any(generation_id in each.sentence for each in await services.bot.notes()):
             await asyncio.sleep(0.02)
     released.set()
@@ -341,7 +341,7 @@ async def test_a_dearer_way_is_offered_and_taken_only_when_its_person_agrees(
     assert (said.offer.provider, said.offer.price.micros) == ("fal", FALS_PRICE)
     # Its own service is asked again now and then; a yes that comes just then changes nothing, and
     # what was offered still stands.
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (plan := (await services.bot.job(job_id)).plan) and plan.provider == "luma":
             await services.bot.studio.confirm(job_id, to_requester())
     job = await services.delivered(job_id)

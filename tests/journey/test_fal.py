@@ -55,7 +55,7 @@ async def bot(
 
 async def become_uncertain(bot: RunningBot, job_id: JobId) -> None:
     """Let time pass until the bot gives up looking; little of it, for calls must be fresh."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).state is not JobState.UNCERTAIN:
             await bot.clock.let_pass(seconds=2, moment=0.05)
 
@@ -124,7 +124,7 @@ async def test_clips_that_are_called_for_at_once_do_not_wait_for_the_first_look(
     released = bot.simulator.faults.hold("get")
     await bot.simulator.finish(first)
     calls = bot.app._watchers["fal"]._callbacks
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while bot.simulator.faults.left:
             await asyncio.sleep(0.01)
         await asyncio.gather(*(bot.simulator.finish(each) for each in called))
@@ -150,7 +150,7 @@ async def test_a_call_that_cannot_be_looked_into_at_first_brings_its_clip_back_l
     bot.simulator.faults.server_error("get", times=6)
     await bot.simulator.finish(next(iter(bot.simulator.generations)))
     watcher = bot.app._watchers["fal"]
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while watcher._callbacks.next_at == math.inf:
             await asyncio.sleep(0.01)
         while watcher.admission.trouble_sentence is not None:

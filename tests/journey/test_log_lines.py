@@ -14,7 +14,7 @@ from bot.job import JobState
 from bot.store.transaction import Tx
 from tests.conftest import RunningBot
 from tests.fakes import to_requester
-from tests.journey.test_paid_once import _let_reconcile as let_reconcile
+from tests.journey.test_paid_once import _let_pass as let_reconcile
 from tests.ports import free_port
 from tests.secrecy import life_of, lines_about, read_logs
 

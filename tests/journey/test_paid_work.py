@@ -42,7 +42,7 @@ async def told(bot: RunningBot) -> str:
 
 async def hurry(bot: RunningBot, job_id: JobId, look: Callable[[Job], bool], **by: float) -> Job:
     """Let time pass until this is so of a job."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not look(job := await bot.job(job_id)):
             await bot.clock.let_pass(**by)
     return job
@@ -116,7 +116,7 @@ async def test_what_was_taken_by_a_step_that_was_cut_off_is_written_with_the_nex
     monkeypatch.setattr(submitter, "submit", cut_off)
     with read_logs("json") as said:
         job_id = await bot.ask()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not lines_about("job.answer_waits", said.getvalue()):
                 await asyncio.sleep(0.01)
     [step] = steps
@@ -182,7 +182,7 @@ async def test_a_clip_that_stays_too_heavy_for_weeks_is_still_tried(
 async def test_what_is_under_way_for_ever_is_told_of_and_can_be_ended(bot: RunningBot) -> None:
     job_id = await bot.ask()
     await bot.until(job_id, JobState.GENERATING)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while "more than 6 hours" not in await told(bot):
             await bot.clock.let_pass(hours=1)
     await bot.app.operations.resolve(job_id, "release", generation_id=None, actor="operator")
@@ -204,7 +204,7 @@ async def test_a_lost_answer_that_cannot_be_looked_for_is_told_of_and_can_be_end
     monkeypatch.setattr(luma(bot), "find", refused)
     job_id = await bot.ask()
     await bot.until(job_id, JobState.SUBMITTING)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while "is stuck in submitting" not in await told(bot):
             await bot.clock.let_pass(minutes=2)
     assert f"`raybot resolve {job_id} charge`" in await told(bot)
@@ -227,7 +227,7 @@ async def test_a_model_that_is_gone_holds_up_nobody_else_for_long(
     lost = await bot.ask("a ship", model="ray-2", user="ben")
     for number in range(3):
         other = await bot.ask(f"a fox {number}", user="ana")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (await bot.job(other)).state is JobState.ACCEPTED:
                 await bot.clock.let_pass(seconds=60)
         await bot.finish(other)
@@ -274,7 +274,7 @@ async def test_what_was_put_aside_in_doubt_goes_on_once_its_service_calls(
     monkeypatch.setattr(luma(bot), "find", fault)
     job_id = await bot.ask()
     await bot.until(job_id, JobState.SUBMITTING)
-    await hurry(bot, job_id, lambda job: job.parked_at is not None, seconds=20)
+    await hurry(bot, job_id, lambda job: job.parked_at is not None, seconds=30)
     [generation] = bot.simulator.generations
     await bot.simulator.finish(generation)
     await hurry(bot, job_id, lambda job: job.state is JobState.DELIVERED, minutes=1)

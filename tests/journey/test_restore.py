@@ -179,7 +179,7 @@ async def test_a_doubt_of_before_the_backup_is_never_sent_again_by_itself(
         backup = await copy(bot, tmp_path / "copy.db")
     put_back(bot, backup)
     async with again() as bot:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while (job := await bot.job(job_id)).state is JobState.SUBMITTING:
                 await bot.clock.let_pass(seconds=20)
         assert job.state is JobState.UNCERTAIN

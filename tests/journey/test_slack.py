@@ -104,7 +104,7 @@ class Place:
 
     async def ask(self) -> Json:
         """Ana uses the command once the bot is there."""
-        await self.slack.wait("connected", sockets=2, seconds=15)
+        await self.slack.wait("connected", sockets=2, seconds=30)
         asked: Json = await self.slack.call("Ana", "slash", "/ray", "a red fox in snow")
         assert asked["is_acked"], asked
         return asked
@@ -113,9 +113,9 @@ class Place:
         """Ask for a clip; the call that shows it is held, before it counts or after."""
         gate: Json = await self.slack.call("faults", "hold", COMPLETE, when=when)
         await self.ask()
-        await asyncio.wait_for(self.luma.wait_for_creates(1), 15)
+        await asyncio.wait_for(self.luma.wait_for_creates(1), 30)
         await self.finish()
-        await self.slack.wait("gate", of=gate, seconds=15)
+        await self.slack.wait("gate", of=gate, seconds=30)
         return gate
 
     async def finish(self) -> None:
@@ -138,7 +138,7 @@ class Place:
 
     async def ended(self) -> tuple[Any, ...]:
         """Wait until the book says that the one job has ended: its state and its cost."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not (
                 found := self.read("SELECT state, cost FROM jobs WHERE ended_at IS NOT NULL")
             ):
@@ -185,12 +185,12 @@ async def kill(process: Process) -> None:
 
 async def test_a_mention_in_the_thread_of_an_image_becomes_a_clip_there(place: Place) -> None:
     async with place.bot() as process:
-        await place.slack.wait("connected", sockets=2, seconds=15)
+        await place.slack.wait("connected", sockets=2, seconds=30)
         image = ["fox.png", draw_picture(), "image/png"]
         shown = await place.slack.call("Ana", "say", "look", files=[image])
         words = f"<@{place.slack.team['bot_user']}> slow zoom"
         await place.slack.call("Ana", "say", words, thread=shown)
-        await asyncio.wait_for(place.luma.wait_for_creates(1), 15)
+        await asyncio.wait_for(place.luma.wait_for_creates(1), 30)
         await place.finish()
         state, cost = await place.ended()
         await stop(process)
@@ -212,7 +212,7 @@ async def test_one_clip_although_the_bot_was_killed_while_slack_took_it(
     async with place.bot(later=later) as process:
         state, cost = await place.ended()
         await place.slack.call(gate, "open")
-        await place.slack.wait("request", method="files.info", seconds=15)
+        await place.slack.wait("request", method="files.info", seconds=30)
         await stop(process)
     assert (state, cost > 0) == ("delivered", True)
     assert len(await place.clips()) == 1
@@ -226,12 +226,12 @@ async def test_one_status_although_the_bot_was_killed_right_after_its_post(place
     async with place.bot() as process:
         gate = await place.slack.call("faults", "hold", "chat.postMessage", when="after")
         await place.ask()
-        await place.slack.wait("gate", of=gate, seconds=15)
+        await place.slack.wait("gate", of=gate, seconds=30)
         await kill(process)
     await place.slack.call(gate, "open")
     async with place.bot(later=LATER) as process:
-        await asyncio.wait_for(place.luma.wait_for_creates(1), 15)
-        await place.slack.wait("request", method="conversations.history", seconds=15)
+        await asyncio.wait_for(place.luma.wait_for_creates(1), 30)
+        await place.slack.wait("request", method="conversations.history", seconds=30)
         await place.finish()
         state, cost = await place.ended()
         await stop(process)

@@ -227,7 +227,7 @@ async def test_a_lost_answer_is_the_operators_to_clear_up_and_not_paid_again(
     bot.simulator.faults.drop("create", accepted=True)
     job_id = await ask_still(bot)
     await bot.simulator.wait_for_creates(1)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).state is not JobState.UNCERTAIN:
             await bot.clock.let_pass(seconds=20)
     await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Uncertain))
@@ -247,7 +247,7 @@ async def test_a_damaged_picture_is_fetched_again(bot: RunningBot) -> None:
     job_id = await ask_still(bot)
     generating = await bot.until(job_id, JobState.GENERATING)
     await bot.simulator.finish(str(generating.generation_id))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
             await bot.clock.let_pass(seconds=20)
     assert len(bot.simulator.generations) == 1

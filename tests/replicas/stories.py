@@ -263,7 +263,7 @@ async def freeze(cluster: Cluster, told: Told, victim: Replica) -> None:
 
 
 async def _gives_up(victim: Replica, roles: set[str]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while victim.roles & roles:
             await asyncio.sleep(LOOK_SECONDS)
 

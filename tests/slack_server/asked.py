@@ -69,14 +69,14 @@ class Asked:
         return bool(self.envelopes) and all(each.is_acked for each in self.envelopes)
 
     async def wait_said(
-        self, predicate: Callable[[str], Any] = bool, *, seconds: float = 10.0
+        self, predicate: Callable[[str], Any] = bool, *, seconds: float = 30.0
     ) -> str:
         """Wait for a private answer, e.g. `lambda text: "Started" in text`."""
         return await self.board.wait_for(
             lambda: next((each for each in self.said if predicate(each)), None), seconds
         )
 
-    async def wait_view(self, *, seconds: float = 10.0) -> View:
+    async def wait_view(self, *, seconds: float = 30.0) -> View:
         """Wait until it opens a view."""
         return await self.board.wait_for(lambda: self.view, seconds)
 

@@ -20,7 +20,7 @@ class Board:
         for each in self._waiting:
             each.set()
 
-    async def wait_for(self, look: Callable[[], T | None], seconds: float = 10.0) -> T:
+    async def wait_for(self, look: Callable[[], T | None], seconds: float = 30.0) -> T:
         """What `look` finds, as soon as that is true; `AssertionError` when it never is."""
         changed = asyncio.Event()
         self._waiting.add(changed)

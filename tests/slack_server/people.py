@@ -63,7 +63,7 @@ class Person:
         ]
 
     async def wait_ephemeral(
-        self, predicate: Callable[[Message], Any] = bool, *, seconds: float = 10.0
+        self, predicate: Callable[[Message], Any] = bool, *, seconds: float = 30.0
     ) -> Message:
         """Wait for something that only this person is told."""
         return await self._world.board.wait_for(
@@ -71,7 +71,7 @@ class Person:
         )
 
     async def wait_home(
-        self, predicate: Callable[[View], Any] = bool, *, seconds: float = 10.0
+        self, predicate: Callable[[View], Any] = bool, *, seconds: float = 30.0
     ) -> View:
         """Wait for a Home tab."""
         return await self._world.board.wait_for(
@@ -221,7 +221,7 @@ class Person:
         view.state = fill(view, values or {}, to_file=to_file, here=here)
         return await self._server.happenings.submitted(self, view, seconds=seconds)
 
-    async def wait_changed(self, view: View, before: str, *, seconds: float = 10.0) -> View:
+    async def wait_changed(self, view: View, before: str, *, seconds: float = 30.0) -> View:
         """Wait until an open view is no more what it was when it had this hash."""
         return await self._world.board.wait_for(
             lambda: view if view.hash != before else None, seconds

@@ -302,7 +302,7 @@ class SlackServer:
         channel: Channel,
         predicate: Callable[[Message], Any] = bool,
         *,
-        seconds: float = 10.0,
+        seconds: float = 30.0,
     ) -> Message:
         """Wait for a message of the bot's that stands in a conversation."""
         return await self.board.wait_for(
@@ -310,30 +310,30 @@ class SlackServer:
             seconds,
         )
 
-    async def wait_connected(self, sockets: int = 1, *, seconds: float = 10.0) -> None:
+    async def wait_connected(self, sockets: int = 1, *, seconds: float = 30.0) -> None:
         """Wait until so many sockets are open."""
         await self.board.wait_for(lambda: len(self.line.sockets) >= sockets, seconds)
 
-    async def wait_left(self, *, seconds: float = 10.0) -> None:
+    async def wait_left(self, *, seconds: float = 30.0) -> None:
         """Wait until no socket is open."""
         await self.board.wait_for(lambda: not self.line.sockets, seconds)
 
-    async def wait_acked(self, *, seconds: float = 10.0) -> None:
+    async def wait_acked(self, *, seconds: float = 30.0) -> None:
         """Wait until everything told so far is acknowledged."""
         await self.board.wait_for(
             lambda: all(each.is_acked for each in self.line.envelopes), seconds
         )
 
-    async def wait_request(self, method: str, count: int = 1, *, seconds: float = 10.0) -> Request:
+    async def wait_request(self, method: str, count: int = 1, *, seconds: float = 30.0) -> Request:
         """Wait for a call of a method; `count` 2 is for the second."""
         return await self.api.wait_request(method, count, seconds=seconds)
 
-    async def wait_gate(self, gate: Gate, *, seconds: float = 10.0) -> None:
+    async def wait_gate(self, gate: Gate, *, seconds: float = 30.0) -> None:
         """Wait until a held call has come to its gate."""
         async with asyncio.timeout(seconds):
             await gate.reached.wait()
 
-    async def wait_for(self, look: Callable[[], Any], *, seconds: float = 10.0) -> Any:
+    async def wait_for(self, look: Callable[[], Any], *, seconds: float = 30.0) -> Any:
         """Wait until something is true of this Slack."""
         return await self.board.wait_for(look, seconds)
 

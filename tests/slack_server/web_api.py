@@ -221,7 +221,7 @@ class WebApi:
         call.team.token_error = "token_revoked"
         return {"revoked": True}
 
-    async def wait_request(self, method: str, count: int = 1, *, seconds: float = 10.0) -> Request:
+    async def wait_request(self, method: str, count: int = 1, *, seconds: float = 30.0) -> Request:
         """The call of a method that is the so many-th, once it came."""
         found = await self._world.board.wait_for(
             lambda: self.requests_to(method) if len(self.requests_to(method)) >= count else None,

@@ -62,14 +62,14 @@ class Community:
 
     async def hurry(self, look: Callable[[], object], **by: float) -> None:
         """Let time run in steps until this is so."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not look():
                 self.later(**(by or {"seconds": 6}))
                 await asyncio.sleep(0.02)
 
     async def until_kept(self, key: str) -> None:
         """Let time run in steps until the bot knows where it posted that message."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while (
                 await self.bot.app.database.read(lambda conn: messages.get(conn, key))
             ).message is None:

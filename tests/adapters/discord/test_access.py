@@ -166,7 +166,7 @@ async def test_in_an_open_direct_message_no_mention_is_needed(
     [job] = await all_jobs(community)
     assert (job.work.prompt, to_video(job.work).duration) == ("slow zoom", "9s")
     await community.ana.say(community.ana.dm, "it runs away", reply_to=clip)
-    await community.discord.wait_for(lambda: len(community.clips(community.ana.dm)) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips(community.ana.dm)) == 2, 30)
     assert to_video((await all_jobs(community))[0].work).start_frame is not None
 
 
@@ -184,7 +184,7 @@ async def test_commands_work_in_an_open_direct_message(open_community: OpenCommu
     clip = await finished(community, community.ana.dm)
     assert "/channels/@me/" in answer.content
     await community.ana.click(clip, "Variation")
-    await community.discord.wait_for(lambda: len(community.clips(community.ana.dm)) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips(community.ana.dm)) == 2, 30)
 
 
 async def test_a_clip_can_be_shown_again_in_a_direct_message(
@@ -220,7 +220,7 @@ async def test_a_home_is_looked_for_in_several_servers_at_once(
         gates = [community.discord.faults.hold(*members) for _ in range(2)]
         await eve.say(eve.dm, "usage")
         for gate in gates:
-            await asyncio.wait_for(gate.reached.wait(), 10)
+            await asyncio.wait_for(gate.reached.wait(), 30)
         for gate in gates:
             gate.open()
         told = await community.discord.wait_message(eve.dm)

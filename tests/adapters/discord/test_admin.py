@@ -93,7 +93,7 @@ async def test_a_digest_is_found_by_the_process_after_the_one_that_posted_it(
             return bool(digests.due(conn, week))
 
         # Only the bot's own round: another one beside it would not know what that one posts.
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while await community.bot.app.database.read(is_due):
                 community.later(minutes=1)
                 await asyncio.sleep(0.02)
@@ -345,7 +345,7 @@ async def test_the_operator_ends_an_open_question(
 async def uncertain(community: Community, status: Message) -> Job:
     """Let the search for a lost submission end without an answer."""
     job = await community.bot.job(job_of(status))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while job.state is not JobState.UNCERTAIN:
             await community.bot.clock.let_pass(seconds=20)
             job = await community.bot.job(job.id)
@@ -414,13 +414,13 @@ async def test_a_server_that_removed_the_bot_may_come_back_to_its_content(
     await finished(community)
     database = community.bot.app.database
     community.discord.remove_bot(community.guild)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await database.read(places.away):
             await asyncio.sleep(0.01)
     [job] = await all_jobs(community)
     assert job.clip is not None
     community.later(days=8)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await community.bot.job(job.id)).erased_at is None:
             await community.bot.clock.let_pass(hours=1, moment=0.01)
     gone = await community.bot.job(job.id)

@@ -34,7 +34,7 @@ async def test_retry_asks_for_the_same_again(community: Community) -> None:
     assert list(clip.buttons) == ["Extend", "Variation", "Remix", "Loop", "Delete"]
     answer = await community.ana.answer(await community.ana.click(clip, "Variation"))
     assert answer.is_ephemeral
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2, 30)
     newest, first = await all_jobs(community)
     assert (newest.retry_of, newest.request.relation) == (first.id, "variation")
     assert newest.work.model_copy(update={"typed": first.work.typed}) == first.work
@@ -61,7 +61,7 @@ async def test_more_is_a_list_with_prices_and_asks_for_what_an_act_needs(
     assert shapes["9:16"].startswith("9:16 · ≈ $")
     sent = await community.ana.submit_modal(asked, {"Shape": ["9:16"]})
     assert "Accepted" in (await community.ana.answer(sent)).content
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2, 30)
     newest, _ = await all_jobs(community)
     assert (newest.parent, newest.work.kind) == (first.id, "reframe")
     [reframed] = [each for each in community.clips() if "reframe" in each.content]
@@ -146,7 +146,7 @@ async def test_flags_among_the_words_of_a_form_are_read_and_what_is_none_stays(
     await community.ana.modal(again)
     sent = {"Prompt": "a blue fox --dur 9s --ar 9:16", "Length and size": ["5s 540p"]}
     await community.ana.answer(await community.ana.submit_modal(again, sent))
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2, 30)
     newest, first = await all_jobs(community)
     assert first.work.prompt == "a sign says --seed 4"
     work = to_video(newest.work)
@@ -318,7 +318,7 @@ async def test_buttons_outlive_the_bot(local_discord: LocalDiscord) -> None:
             await community.ana.submit_modal(asked, {"Prompt": "a blue fox"})
         )
         await community.ana.answer(await community.ana.click(clip, "Variation"))
-        await community.discord.wait_for(lambda: len(community.clips()) == 3, 15)
+        await community.discord.wait_for(lambda: len(community.clips()) == 3, 30)
         await community.delete(community.ana, clip)
         assert clip.is_deleted
 
@@ -331,7 +331,7 @@ async def test_an_uploaded_image_is_at_hand_for_another_try(local_discord: Local
         upload.is_gone = upload.is_ephemeral
     async with local_discord.community() as community:
         await community.ana.answer(await community.ana.click(clip, "Variation"))
-        await community.discord.wait_for(lambda: len(community.clips()) == 2, 15)
+        await community.discord.wait_for(lambda: len(community.clips()) == 2, 30)
 
 
 def kept_images(local_discord: LocalDiscord, folder: str) -> list[str]:
@@ -351,7 +351,7 @@ async def test_an_uploaded_image_is_at_hand_for_months_and_no_longer(
         of_message = job_of(await finished(community))
         known = len(community.clips())
         await community.ana.slash("ray animate", image=picture(), prompt="it turns")
-        await community.discord.wait_for(lambda: len(community.clips()) > known, 15)
+        await community.discord.wait_for(lambda: len(community.clips()) > known, 30)
         clip = community.clips()[-1]
         await community.bot.delivered(job_of(clip))
         # The images that Discord still has are swept, and so the chore was done.
@@ -362,14 +362,14 @@ async def test_an_uploaded_image_is_at_hand_for_months_and_no_longer(
     local_discord.discord.cdn.lose_ephemeral()
     async with local_discord.community(bot=keep) as community:
         await community.ana.answer(await community.ana.click(clip, "Variation"))
-        await community.discord.wait_for(lambda: len(community.clips()) == 3, 15)
+        await community.discord.wait_for(lambda: len(community.clips()) == 3, 30)
         again = community.clips()[-1]
         await community.bot.delivered(job_of(again))
     async with local_discord.community(bot=keep) as community:
         asked = await community.ana.click(again, "Remix")
         await community.ana.modal(asked)
         await community.ana.answer(await community.ana.submit_modal(asked, {"Prompt": "it flies"}))
-        await community.discord.wait_for(lambda: len(community.clips()) == 4, 15)
+        await community.discord.wait_for(lambda: len(community.clips()) == 4, 30)
         await community.bot.delivered(job_of(community.clips()[-1]))
         community.later(days=41)
         await community.hurry(lambda: not kept_images(local_discord, "uploads"), seconds=1)

@@ -24,7 +24,7 @@ async def rule(boss: Person, name: str, value: str) -> None:
 async def settled(community: Community) -> None:
     """What was told before is carried out, and what is to be posted because of it stands."""
     await community.ben.answer(await community.ben.slash("ray usage"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await community.bot.app.database.read(errands.next_due):
             await asyncio.sleep(0.01)
 
@@ -92,7 +92,7 @@ async def test_a_channel_that_an_earlier_version_took_ends_nothing(community: Co
     await decide(community, **rules)
     clip = await made(community, "a red fox")
     await community.ben.react(clip, "⭐")
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not (said := await community.bot.notes()):
             await asyncio.sleep(0.02)
     assert "could not be posted where it should be" in said[0].sentence

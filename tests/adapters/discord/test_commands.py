@@ -246,7 +246,7 @@ async def test_a_request_may_have_a_thread_of_its_own(open_community: OpenCommun
     assert community.discord.said(community.general) == []
     # Under a clip in its thread the next one comes into the same.
     await community.ana.click(clip, "Variation")
-    await community.discord.wait_for(lambda: len(community.clips(thread)) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips(thread)) == 2, 30)
 
 
 async def test_only_channels_that_ask_for_it_have_threads(open_community: OpenCommunity) -> None:
@@ -340,7 +340,7 @@ async def test_the_thread_of_a_job_is_remembered_until_it_has_ended(
         await community.hurry(lambda: community.clips(thread), minutes=5)
         await finished(community, thread)
         community.later(days=4)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while await remembered(community):
                 # A round that had begun before those days began forgets nothing yet.
                 community.later(hours=2)
@@ -374,7 +374,7 @@ async def test_where_no_thread_can_be_opened_the_channel_takes_it(
     no_threads = Permission.CREATE_PUBLIC_THREADS
     community.discord.overwrite(community.general, community.discord.app.bot, deny=no_threads)
     await community.ana.slash("ray create", prompt="another fox")
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2, 30)
     [refused] = community.discord.requests_to("POST", "/threads$")
     assert refused.code == 160006
 

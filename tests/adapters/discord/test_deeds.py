@@ -18,7 +18,7 @@ async def made(community: Community, prompt: str, **options: Any) -> Message:
     """A finished clip of Ana's in the channel."""
     known = len(community.clips())
     await community.ana.slash("ray create", prompt=prompt, **options)
-    await community.discord.wait_for(lambda: len(community.clips()) > known, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) > known, 30)
     clip = community.clips()[-1]
     await community.bot.delivered(job_of(clip))
     return clip
@@ -42,7 +42,7 @@ async def test_a_command_makes_of_any_clip_what_its_buttons_do(community: Commun
     )
     assert told.is_ephemeral
     assert "Follow it here" in told.content
-    await community.discord.wait_for(lambda: len(community.clips()) == 3, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 3, 30)
     newest = (await all_jobs(community))[0]
     assert (newest.parent, newest.request.relation) == (first, "join")
     shown = await community.ana.answer(await community.ana.slash("ray show", id=newest.id))
@@ -88,7 +88,7 @@ async def test_a_draft_is_made_large_at_a_price_that_is_shown_first(community: C
     assert [each["label"].partition(" · ")[0] for each in usual] == ["1080p"]
     assert "≈ $" in usual[0]["label"]
     await community.ben.answer(await community.ben.submit_modal(asked))
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2, 30)
     final = await community.bot.job(job_of(community.clips()[-1]))
     assert to_video(final.work).resolution == "1080p"
     assert final.request.requester.user == str(community.ben.id)
@@ -209,6 +209,6 @@ async def test_one_press_that_arrives_twice_makes_one_clip(community: Community)
     pressed = await community.ana.click(clip, "Loop")
     deliver_again(community)
     await community.ana.answer(pressed)
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2, 30)
     assert len(await all_jobs(community)) == 2
     await community.bot.check_books()

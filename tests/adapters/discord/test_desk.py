@@ -101,7 +101,7 @@ async def standing_by(community: Community, local_discord: LocalDiscord) -> Asyn
     studio = community.bot.studio_with(replicas=Beside())
     adapter = create(local_discord.settings(), studio, clock=local_discord.clock)
     listening = asyncio.create_task(adapter.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while adapter._silent is None:
             await asyncio.sleep(0.01)
     try:

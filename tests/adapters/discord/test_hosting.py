@@ -86,7 +86,7 @@ def letters(community: Community) -> list[Message]:
 
 async def until_no_letter_is_kept(community: Community) -> None:
     """Wait until the book has no such message."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while await community.bot.app.database.read(messages.showing_images):
             await asyncio.sleep(0.01)
 
@@ -188,7 +188,7 @@ async def test_hidden_images_are_taken_back_when_discord_is_back(
         removal = "DELETE", f"/messages/{letter.id}"
         local_discord.discord.faults.add(*removal, status=503, times=100)
         await finish(community, job_id)
-        await community.discord.wait_for(lambda: community.discord.requests_to(*removal), 15)
+        await community.discord.wait_for(lambda: community.discord.requests_to(*removal), 30)
     local_discord.clock.move(days=3)
     local_discord.discord.clock.move(days=3)
     async with local_discord.community() as community:
@@ -276,7 +276,7 @@ async def test_a_lost_answer_is_found_again_by_the_image_that_was_shown(
     community.bot.simulator.faults.drop("create", accepted=True)
     job_id = await animated(community, community.ana, prompt="slow zoom")
     await community.bot.until(job_id, JobState.SUBMITTING)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await community.bot.job(job_id)).state is JobState.SUBMITTING:
             community.later(seconds=10)
             await asyncio.sleep(0.05)

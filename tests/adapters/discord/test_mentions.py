@@ -211,7 +211,7 @@ async def test_words_that_name_their_picture_need_none_beside_them(community: Co
     await community.ana.say(
         community.general, f"{ray(community)} it snows --start {job_of(clip)}", files=files
     )
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2, 30)
 
 
 async def test_without_the_intent_the_way_that_works_is_shown(community: Community) -> None:
@@ -230,7 +230,7 @@ async def test_a_reply_to_one_of_our_clips_continues_it(community: Community) ->
     await community.ben.slash("ray create", prompt="a fox wakes")
     clip = await finished(community)
     await community.ana.say(community.general, f"{ray(community)} it runs away", reply_to=clip)
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2, 30)
     assert to_video((await all_jobs(community))[0].work).start_frame == ClipFrame(
         job_id=job_of(clip)
     )
@@ -371,7 +371,7 @@ async def test_a_typed_retry_asks_for_the_same_again(community: Community) -> No
     await community.ana.say(community.general, f"{ray(community)} a red fox")
     clip = await finished(community)
     await community.ana.say(community.general, f"{ray(community)} retry {job_of(clip)}")
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2, 30)
     newest, first = await all_jobs(community)
     assert newest.retry_of == first.id
 

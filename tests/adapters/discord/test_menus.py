@@ -119,7 +119,7 @@ async def test_one_of_our_clips_goes_on(community: Community) -> None:
     await community.ben.slash("ray create", prompt="a fox wakes")
     clip = await community.clip()
     await animated(community, clip, {"Prompt": "it runs"})
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2, 30)
     assert to_video((await all_jobs(community))[0].work).start_frame == ClipFrame(
         job_id=job_of(clip)
     )

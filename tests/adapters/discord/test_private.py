@@ -26,7 +26,7 @@ async def private_clip(community: Community, asked: Interaction) -> Message:
         original = asked.original
         return original if original is not None and original.attachments else None
 
-    found = await community.discord.wait_for(look, 15)
+    found = await community.discord.wait_for(look, 30)
     assert found is not None
     return found
 
@@ -73,7 +73,7 @@ async def test_a_button_that_is_pressed_twice_buys_one_private_clip_and_answers_
             (each for each in presses if each.original and each.original.attachments), None
         )
 
-    first = await community.discord.wait_for(started, 15)
+    first = await community.discord.wait_for(started, 30)
     [second] = [each for each in presses if each is not first]
     newest, _ = await all_jobs(community)
     assert newest.id in (await community.ana.answer(second)).content
@@ -187,7 +187,7 @@ async def told_directly(community: Community, words: str) -> Message:
             (m for m in community.discord.said(community.ana.dm) if words in m.content), None
         )
 
-    found = await community.discord.wait_for(look, 15)
+    found = await community.discord.wait_for(look, 30)
     assert found is not None
     return found
 

@@ -125,7 +125,7 @@ NASTY = (
 prompts = st.lists(st.sampled_from(NASTY) | st.text(max_size=8), max_size=120).map("".join)
 
 
-@examples(max_examples=300, deadline=None)
+@examples(max_examples=300)
 @given(prompts)
 @example("\\")
 @example("@everyone <@5> https://e.vil/a_b [x](https://e.vil)")
@@ -137,7 +137,7 @@ def test_other_peoples_words_show_as_they_are(said: str) -> None:
     assert read(shown) == clean(said, limit=1000)
 
 
-@examples(max_examples=100, deadline=None)
+@examples(max_examples=100)
 @given(prompts, prompts, st.sampled_from([500, 2000]), st.booleans())
 def test_a_notice_is_safe_and_fits_whatever_people_wrote(
     said: str, remark: str, limit: int, is_spoiler: bool
@@ -437,7 +437,7 @@ def test_usage_is_an_aligned_table_with_the_reset_in_the_readers_zone() -> None:
     ]
 
 
-@examples(max_examples=100, deadline=None)
+@examples(max_examples=100)
 @given(st.lists(st.tuples(prompts, prompts), min_size=1, max_size=60), prompts)
 def test_a_table_fits_and_never_ends_its_block(cells: list[tuple[str, str]], line: str) -> None:
     table = (("setting", "value"), *cells)
@@ -490,7 +490,7 @@ def test_a_refusal_says_when_a_limit_resets_and_how_to_look() -> None:
     ]
 
 
-@examples(max_examples=100, deadline=None)
+@examples(max_examples=100)
 @given(prompts)
 def test_an_error_is_safe_and_names_its_job(said: str) -> None:
     page = render.draw_error(errors.InvalidRequest(said or None), JOB, charged=Micros(180_000))

@@ -101,13 +101,13 @@ class Line:
     async def heard(self, words: str) -> None:
         """The session hears what somebody says to the bot."""
         await self.ana.say(self.ana.here, f"<@{self.discord.app.id}> {words}")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not (await self.recorder.messages.get()).content.endswith(words):
                 pass
 
     async def hurry(self, look: Callable[[], object]) -> None:
         """Let the bot's time run until this is so."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not look():
                 await self.clock.let_pass(seconds=5)
 
@@ -121,7 +121,7 @@ def line(discord_server: DiscordServer, clock: MovableClock) -> Line:
 async def refusal(line: Line, **known: Any) -> str:
     session = Session(line.recorder, line.wire(**known), places=line.recorder, clock=line.clock)
     with pytest.raises(ConfigError) as caught:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await session.run()
     return caught.value.sentence
 
@@ -180,7 +180,7 @@ async def test_who_was_let_in_while_it_stood_by_bears_a_refusal_as_well(line: Li
     studio: Any = SimpleNamespace(replicas=replicas)
     session = Session(line.recorder, line.wire(), places=line.recorder, clock=line.clock)
     stand_by = StandBy(line.wire(), studio, session, clock=line.clock, ready=lambda _: ready.set())
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         task = group.create_task(stand_by.run())
         await ready.wait()
         line.discord.app.token = "reset meanwhile"
@@ -195,7 +195,7 @@ async def test_a_token_that_is_refused_later_leaves_all_else_to_go_on(
     async with local_discord.community() as community:
         local_discord.discord.app.token = "reset meanwhile"
         local_discord.discord.gateway.close_all(4004)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (said := await community.bot.notes()):
                 await asyncio.sleep(0.02)
         [note] = said

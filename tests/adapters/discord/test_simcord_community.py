@@ -74,7 +74,7 @@ def staff(stage: Stage, name: str, **may: bool) -> simcord.MemberActor:
 
 async def until(find: Callable[[], list[discord.Message]]) -> discord.Message:
     """The first message that is found in the end."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (found := find()):
             await asyncio.sleep(0.05)
     return found[0]
@@ -262,7 +262,7 @@ async def forget_ana(scene: Scene, fox: discord.Message) -> None:
     page = await scene.ana.slash(scene.stage.general, "ray forget-me")
     assert "1 clip with its copies" in said(page)
     assert "is being removed" in await press(scene.ana, page, "Forget it all")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while any(each.id == fox.id for each in scene.stage.general.history()):
             await scene.stage.clock.let_pass(minutes=1, moment=0.05)
 
@@ -273,7 +273,7 @@ async def lose_the_place(scene: Scene) -> None:
     await scene.ask(scene.ben, "a red fox")
     job_id = job_of((await stage.clip()).content)
     stage.env.backend.remove_guild(stage.guild.id)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not await bot.app.database.read(places.away):
             await asyncio.sleep(0.01)
         while (await bot.job(job_id)).erased_at is None:

@@ -98,7 +98,7 @@ async def test_a_story_a_still_and_presets(stage: Stage) -> None:
         assert "Make it?" in asks.content
         stage.simulator.faults.fail("It broke")
         await stage.ana.click(asks, label="Confirm")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while "Shot 1 of 2 failed" not in (status := stage.of_bot()[0]).content:
                 await stage.clock.let_pass(seconds=6)
         await stage.ana.click(status, label="Redo")

@@ -58,7 +58,7 @@ async def test_a_still_is_posted_with_what_can_be_done_next(studio_community: Co
     [job] = await all_jobs(community)
     assert isinstance(job.work, ImageWork)
     status = [each for each in community.discord.said(community.general) if not each.attachments]
-    await community.discord.wait_for(lambda: "Go to the picture" in status[0].content, 15)
+    await community.discord.wait_for(lambda: "Go to the picture" in status[0].content, 30)
     await community.bot.check_books()
 
 
@@ -108,12 +108,12 @@ async def test_a_picture_is_asked_for_again_shown_again_and_deleted(
     community = studio_community
     shown = await drawn(community)
     await community.ana.answer(await community.ana.click(shown, "Variation"))
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2, 30)
     page = await community.ana.answer(await community.ana.slash("ray show", id=job_of(shown)))
     assert page.attachments[0].filename.endswith(".jpg")
     answer = await community.delete(community.ana, shown)
     assert answer.content == f"The picture of `{job_of(shown)}` is deleted."
-    await community.discord.wait_for(lambda: len(community.clips()) == 1, 15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 1, 30)
 
 
 async def test_a_mention_asks_for_a_still_by_a_flag_and_a_reply_moves_it(

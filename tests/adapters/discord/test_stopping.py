@@ -21,7 +21,7 @@ async def stop_meanwhile(
             await community.ana.say(community.general, f"<@{community.discord.app.id}> help")
         else:
             await community.ana.slash("ray jobs")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await gate.reached.wait()
     left = asyncio.all_tasks() - others - {asyncio.current_task()}
     gate.open()
@@ -57,7 +57,7 @@ async def test_who_was_heard_is_answered_before_the_bot_goes(
     async with asyncio.TaskGroup() as group, local_discord.community() as community:
         gate = community.discord.faults.hold("PATCH", r"/webhooks/.*/messages/@original$")
         asked = await community.ana.slash("ray jobs")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await gate.reached.wait()
 
         async def open_late() -> None:

@@ -78,7 +78,7 @@ async def ended(community: Community, job_id: JobId) -> Job:
 
 async def hurry(community: Community, job_id: JobId, **by: float) -> Job:
     """Let time run until a job has ended."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (job := await community.bot.job(job_id)).ended_at is None:
             community.later(**by)
             await asyncio.sleep(0.02)

@@ -73,7 +73,7 @@ async def test_the_camera_moves_are_offered_as_one_types(stage: Stage) -> None:
 async def test_what_is_private_is_seen_by_its_person_only(stage: Stage) -> None:
     async with stage.bot():
         asked = await stage.ana.slash(stage.general, "ray create", prompt="a secret", private=True)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while asked.response is None or not shows_clip(asked.response.message):
                 await asyncio.sleep(0.01)
         assert "a secret" in said(asked)

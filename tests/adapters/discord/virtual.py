@@ -118,7 +118,7 @@ class Stage:
         self, channel: simcord.ChannelHandle | None = None, *, number: int = 1
     ) -> discord.Message:
         """The first clip in a channel, or a later one, once its job is done."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(clips := self.clips(channel)) < number:
                 # To look costs simcord more than the bot's own work.
                 await asyncio.sleep(0.05)

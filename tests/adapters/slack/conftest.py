@@ -45,7 +45,7 @@ class Community:
         """The clips that everyone sees there."""
         return [each for each in self.slack.said(channel or self.general) if is_clip(each)]
 
-    async def clip(self, channel: Channel | None = None, seconds: float = 15) -> Message:
+    async def clip(self, channel: Channel | None = None, seconds: float = 30) -> Message:
         """The next clip in a channel."""
         return await self.slack.wait_message(channel or self.general, is_clip, seconds=seconds)
 
@@ -55,7 +55,7 @@ class Community:
 
     async def hurry(self, look: Callable[[], T | None], **by: float) -> T:
         """Let time run in steps until this finds something."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not (found := look()):
                 self.later(**(by or {"seconds": 6}))
                 await asyncio.sleep(0.02)

@@ -31,7 +31,7 @@ async def made(community: Community, prompt: str = "a fox") -> Message:
 async def settled(community: Community) -> None:
     """All that Slack told is carried out, and nothing is to be posted because of it."""
     await community.slack.wait_acked()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await community.bot.studio.inbox.undone("slack"):
             await asyncio.sleep(0.01)
         while await community.bot.app.database.read(errands.next_due):
@@ -121,7 +121,7 @@ async def test_a_star_that_was_acknowledged_counts_whenever_the_next_process_beg
         clip = await made(community)
         who = community.slack.faults.hold("users.info")
         await community.ben.react(clip, "star")
-        await asyncio.wait_for(who.reached.wait(), 10)
+        await asyncio.wait_for(who.reached.wait(), 30)
         await community.slack.wait_acked()
     who.open()
     local_slack.clock.move(minutes=11)

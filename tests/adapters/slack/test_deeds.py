@@ -123,7 +123,7 @@ async def test_what_is_on_the_list_is_asked_for_in_its_form(
         view = await pick(community.ana, clip, label)
         assert (await community.ana.submit(view, values)).closed, label
     await community.slack.wait_acked()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(every := await all_jobs(community)) < 8:
             await asyncio.sleep(0.05)
     relations = [each.request.relation for each in reversed(every)]

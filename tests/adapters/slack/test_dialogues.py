@@ -287,7 +287,7 @@ async def test_people_are_forgotten_who_ask_and_whom_an_admin_names(community: C
     asked = await community.ana.click(page.messages[-1], "Forget it all")
     await asked.wait_said(lambda text: "being removed" in text)
     await community.hurry(lambda: (clip.deleted and status.deleted) or None)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not generations(community)[-1].is_deleted:
             await asyncio.sleep(0.01)
     assert (await community.bot.job(job_of(status))).work.prompt == ""

@@ -42,7 +42,7 @@ async def leave(community: Community, heard: SlackEvent) -> None:
 
 async def is_empty(community: Community) -> None:
     """Nothing is left to be carried out."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await community.bot.studio.inbox.undone("slack"):
             await asyncio.sleep(0.01)
 

@@ -36,7 +36,7 @@ async def called(local_slack: LocalSlack) -> AsyncIterator[Community]:
 
 async def is_open(community: Community) -> None:
     """Wait until the bot knows who it is."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while community.bot.app._adapters["slack"]._works is None:  # type: ignore[attr-defined]
             await asyncio.sleep(0.01)
 

@@ -16,7 +16,7 @@ PNG = ("fox.png", picture(), "image/png")
 
 async def die(community: Community, gate: Gate) -> None:
     """End the bot while a call to Slack stands; the rest of its work is lost with it."""
-    await asyncio.wait_for(gate.reached.wait(), 10)
+    await asyncio.wait_for(gate.reached.wait(), 30)
     await community.slack.wait_acked()
     assert asked(community) == 0
 
@@ -119,7 +119,7 @@ async def test_what_takes_long_is_left_to_the_process_that_is_at_it(
             gates = [one.slack.faults.hold("users.info") for _ in range(2)]
             asked = [await who.slash("/ray", "usage", one.general) for who in (one.ana, one.ben)]
             for gate in gates:
-                await asyncio.wait_for(gate.reached.wait(), 10)
+                await asyncio.wait_for(gate.reached.wait(), 30)
             await leave(one, kept(local_slack, "1.1", user=cleo.id, text="usage"))
             async with asyncio.timeout(30):
                 while not cleo.ephemerals:

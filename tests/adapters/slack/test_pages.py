@@ -74,7 +74,7 @@ def test_usage_is_an_aligned_table_with_the_reset_in_the_readers_zone() -> None:
 cells = st.sampled_from(NASTY) | st.text(max_size=60)
 
 
-@examples(max_examples=60, deadline=None)
+@examples(max_examples=60)
 @given(
     st.lists(st.tuples(cells, cells), min_size=1, max_size=8), st.sampled_from([1, 3, 40]), cells
 )
@@ -168,7 +168,7 @@ def test_own_jobs_lead_to_their_messages() -> None:
     assert pages.draw_jobs([], page=3).text.startswith("*No jobs here*")
 
 
-@examples(max_examples=50, deadline=None)
+@examples(max_examples=50)
 @given(st.lists(prompts, min_size=1, max_size=12), st.integers(1, 9999))
 def test_a_page_of_jobs_is_safe_and_fits(said: list[str], page: int) -> None:
     lines = [job_line(at, each) for at, each in enumerate(said)]
@@ -211,7 +211,7 @@ def test_a_job_of_many_moves_tells_the_first_and_the_last() -> None:
     assert drawn.text.count("Go to the") == 1
 
 
-@examples(max_examples=50, deadline=None)
+@examples(max_examples=50)
 @given(prompts)
 def test_a_job_in_full_is_safe(said: str) -> None:
     moves = ((NOW, said), (NOW, said))

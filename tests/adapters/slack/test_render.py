@@ -66,7 +66,7 @@ def read(text: str) -> str:
     return bare.replace("\u200b", "").translate(ALIKE)
 
 
-@examples(max_examples=300, deadline=None)
+@examples(max_examples=300)
 @given(prompts)
 @example("> quote")
 @example("<!channel> <@U9> https://e.vil *b* _i_ :fox: a_b_c")
@@ -78,7 +78,7 @@ def test_other_peoples_words_are_never_live_in_mrkdwn(said: str) -> None:
     assert ">" not in blocks.escape(said)
 
 
-@examples(max_examples=100, deadline=None)
+@examples(max_examples=100)
 @given(prompts, prompts)
 def test_a_notice_is_safe_and_fits_whatever_people_wrote(said: str, remark: str) -> None:
     told = about(said, work={"concepts": (said[:60],)}, remarks=(remark, remark, said))
@@ -378,7 +378,7 @@ def test_a_refusal_says_when_a_limit_resets_and_how_to_look() -> None:
     ]
 
 
-@examples(max_examples=100, deadline=None)
+@examples(max_examples=100)
 @given(prompts)
 def test_an_error_is_safe_and_names_its_job(said: str) -> None:
     drawn = render.draw_error(errors.InvalidRequest(said or None), JOB, charged=Micros(180_000))
@@ -386,7 +386,7 @@ def test_an_error_is_safe_and_names_its_job(said: str) -> None:
     assert drawn.text.splitlines()[-2:] == ["$0.18 was charged.", f"job {JOB}"]
 
 
-@examples(max_examples=100, deadline=None)
+@examples(max_examples=100)
 @given(prompts | st.text(alphabet="&<>", min_size=3000, max_size=5000))
 def test_a_sentence_is_safe_whatever_it_quotes(said: str) -> None:
     check_drawn(render.draw_sentence(said))

@@ -276,7 +276,7 @@ def test_many_images_are_carried_as_far_as_they_fit() -> None:
     assert read.place.channel == "C1"
 
 
-@examples(max_examples=50, deadline=None)
+@examples(max_examples=50)
 @given(prompts, st.text(max_size=200), st.lists(st.text(max_size=200), max_size=3))
 def test_no_words_break_a_form(prompt: str, title: str, names: list[str]) -> None:
     pictures = [(each, f"F{at}") for at, each in enumerate(names)]
@@ -316,7 +316,7 @@ states = st.dictionaries(
 )
 
 
-@examples(max_examples=80, deadline=None)
+@examples(max_examples=80)
 @given(
     states,
     st.sampled_from(["", "{}", "[]", "5", "{", "null", '{"images":7}', '{"x":1}']) | st.text(),
@@ -415,7 +415,7 @@ def test_what_is_on_the_way_comes_first_and_can_be_cancelled() -> None:
         assert shown(view["blocks"]).count(each.job_id) == 1
 
 
-@examples(max_examples=30, deadline=None)
+@examples(max_examples=30)
 @given(prompts, st.integers(0, 60))
 def test_a_home_tab_fits_however_much_there_is(said: str, count: int) -> None:
     jobs = [job_line(at, said) for at in range(count)]

@@ -113,7 +113,7 @@ async def test_a_command_that_cannot_be_kept_is_answered_with_a_sentence(
 async def test_a_socket_is_renewed_in_the_middle_of_a_job(community: Community) -> None:
     upload = community.slack.faults.hold("files.getUploadURLExternal")
     await community.ana.slash("/ray", "a fox", community.general)
-    await asyncio.wait_for(upload.reached.wait(), 10)
+    await asyncio.wait_for(upload.reached.wait(), 30)
     [old] = community.slack.line.sockets
     await community.slack.refresh()
     await community.slack.wait_for(
@@ -201,7 +201,7 @@ async def test_a_clip_is_kept_where_the_token_was_revoked_before_it_came(
     with log_lines(capsys) as lines:
         upload = community.slack.faults.hold("files.getUploadURLExternal")
         await community.ana.slash("/ray", "a fox", community.general)
-        await asyncio.wait_for(upload.reached.wait(), 10)
+        await asyncio.wait_for(upload.reached.wait(), 30)
         await community.slack.revoke(community.team)
         upload.open()
         [job_id] = await community.bot.app.database.read(
@@ -255,7 +255,7 @@ async def test_a_form_that_slack_no_longer_takes_is_answered_with_a_sentence(
 ) -> None:
     who = community.slack.faults.hold("users.info")
     opened = await community.ana.slash("/ray", "", community.general)
-    await asyncio.wait_for(who.reached.wait(), 10)
+    await asyncio.wait_for(who.reached.wait(), 30)
     community.bot.clock.move(seconds=4)
     who.open()
     sentence = await opened.wait_said()

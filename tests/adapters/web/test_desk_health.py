@@ -221,7 +221,7 @@ async def test_a_balance_is_asked_once_in_five_minutes(
 
     async def asked_at(after: str = "") -> str:
         """When it was asked, once that is later than another time."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 page = await visitor.get("/desk/services")
                 found = BALANCE.search(page.html)
@@ -250,7 +250,7 @@ async def test_the_operator_looks_at_all_that_check_does(visitor: Visitor) -> No
     assert "It runs already" in again.html
     for each in held:
         each.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while "Running since" in (page := await visitor.get("/desk/checks")).html:
             pass
     assert "The books add up" in page.html
@@ -299,7 +299,7 @@ async def test_a_notice_of_a_service_is_over_once_it_takes_a_job_again(visitor: 
     async def told() -> list[list[str]]:
         return rows(await visitor.get("/desk/moderation/notices.csv"))[1:]
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (notices := await told()):
             await asyncio.sleep(0.01)
     [[_, sentence, _, _, over]] = notices

@@ -194,7 +194,7 @@ async def silent_server() -> AsyncIterator[str]:
 async def test_a_service_that_says_nothing_holds_nobody_up(
     tmp_path: Path, simulator: Simulator
 ) -> None:
-    async with silent_server() as address, asyncio.timeout(5):
+    async with silent_server() as address, asyncio.timeout(30):
         config = to_test_config(tmp_path, simulator, luma={"base_url": address})
         _, amiss = await said(config, seconds=0.1)
     assert amiss == ["luma: 127.0.0.1 did not answer within 0.1 s"]

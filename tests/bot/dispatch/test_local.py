@@ -87,7 +87,7 @@ class DispatcherHarness:
         transaction.commit()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5), self._changed:
+        async with asyncio.timeout(30), self._changed:
             await self._changed.wait_for(is_so)
 
     async def settle(self) -> None:
@@ -297,7 +297,7 @@ async def test_draining_gives_up_after_its_time(harness: DispatcherHarness) -> N
     harness.may_end.clear()
     harness.wake(A)
     await harness.until(lambda: harness.advanced == [A])
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         group.create_task(harness.dispatcher.drain(60))
         await asyncio.sleep(0)
         harness.clock.move(seconds=61)

@@ -91,7 +91,7 @@ class Process:
         self.took.set()
         await self.may_end.wait()
 
-    async def until(self, count: int, seconds: float = 10) -> None:
+    async def until(self, count: int, seconds: float = 30) -> None:
         async with asyncio.timeout(seconds):
             while len(self.advanced) < count:
                 self.took.clear()
@@ -220,13 +220,13 @@ async def test_a_job_is_in_one_pair_of_hands_among_processes(url: str, database:
         for _ in range(3):
             await wake(database, one, A)
         await wake(database, one, B)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while B not in one.advanced + two.advanced or A not in one.advanced + two.advanced:
                 await asyncio.sleep(0.02)
         assert sorted(one.advanced + two.advanced) == [A, B]
         one.may_end.set()
         two.may_end.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(one.advanced + two.advanced) < 4:
                 await asyncio.sleep(0.02)
 
@@ -342,7 +342,7 @@ async def test_what_is_due_later_gets_a_nudge_when_its_step_ends(
         await process.until(1)
         assert await later(Process(url)) == []
         process.may_end.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while process.dispatcher._in_hand:
                 await asyncio.sleep(0.01)
         assert await later(Process(url)) == left
@@ -370,7 +370,7 @@ async def test_what_died_in_hand_and_is_due_later_is_taken_again_then(
     async with working(process):
         await wake(database, process, A, seconds=3600)
         at_server(url, DEAD)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not process.stalled or await later(Process(url)) != [60]:
                 await asyncio.sleep(0.05)
     assert (process.stalled, process.advanced) == ([A], [])
@@ -422,7 +422,7 @@ async def test_a_step_ends_well_though_its_idle_connections_died(
         process.may_end.set()
         await wake(database, process, B)
         await process.until(2)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while tasks(url):
                 await asyncio.sleep(0.05)
     assert (process.advanced, process.stalled) == ([A, B], [])
@@ -528,7 +528,7 @@ async def test_who_was_frozen_takes_nobody_for_dead_before_they_can_beat(
         await clock.was_looked_at.wait()
         assert not list(await app.job_manager.list_jobs_async(task=RETRY_STALLED))
         clock.leap = 0.0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not list(await app.job_manager.list_jobs_async(task=RETRY_STALLED)):
                 await asyncio.sleep(0.01)
         beating.cancel()
@@ -571,7 +571,7 @@ async def test_who_was_cut_off_takes_nobody_for_dead_before_they_can_beat(
     monkeypatch.setattr(manager, "get_stalled_jobs", look)
     workers = [cast("Worker", SimpleNamespace(worker_id=0))]
     beating = asyncio.ensure_future(process.dispatcher._beat(workers))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await is_over.wait()
     beating.cancel()
     assert done == ["beat", "look", "beat", "beat", "beat", "beat", "beat", "look"]

@@ -48,7 +48,7 @@ async def at_work(replicas: Replicas, duty: Duty) -> AsyncIterator[None]:
 
 async def test_a_role_passes_on_when_its_process_ends(url: str) -> None:
     first, second = Duty(), Duty()
-    async with asyncio.timeout(10), asyncio.TaskGroup():
+    async with asyncio.timeout(30), asyncio.TaskGroup():
         async with at_work(PostgresReplicas(postgres_url(url)), first):
             await first.on.wait()
             async with at_work(PostgresReplicas(postgres_url(url)), second):
@@ -62,7 +62,7 @@ async def test_a_role_passes_on_when_its_process_ends(url: str) -> None:
 
 async def test_a_lost_connection_ends_the_work_until_the_role_is_back(url: str) -> None:
     duty = Duty()
-    async with asyncio.timeout(15), at_work(PostgresReplicas(postgres_url(url)), duty):
+    async with asyncio.timeout(30), at_work(PostgresReplicas(postgres_url(url)), duty):
         await duty.on.wait()
         at_server(url, CUT)
         await duty.off.wait()
@@ -81,7 +81,7 @@ async def test_a_database_that_does_not_answer_in_time_is_tried_again(url: str) 
         again.set()
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         task = group.create_task(replicas._again(work))
         await again.wait()
         task.cancel()
@@ -90,7 +90,7 @@ async def test_a_database_that_does_not_answer_in_time_is_tried_again(url: str) 
 async def test_a_connection_that_was_good_and_is_cut_ends_no_work(url: str) -> None:
     """Nobody took the role before it was ours again, over the next one."""
     duty = Duty()
-    async with asyncio.timeout(15), at_work(PostgresReplicas(postgres_url(url)), duty):
+    async with asyncio.timeout(30), at_work(PostgresReplicas(postgres_url(url)), duty):
         await duty.on.wait()
         first = holders(url)
         await asyncio.sleep(GOOD_SECONDS)
@@ -139,7 +139,7 @@ async def test_turns_are_taken_one_at_a_time(url: str) -> None:
             await asyncio.sleep(0.01)
             busy -= 1
 
-    async with asyncio.timeout(10), at_work(replicas[0], Duty()), at_work(replicas[1], Duty()):
+    async with asyncio.timeout(30), at_work(replicas[0], Duty()), at_work(replicas[1], Duty()):
         await asyncio.gather(*(take(each) for _ in range(10) for each in replicas))
     assert most == 1
 
@@ -151,7 +151,7 @@ async def test_others_hear_what_is_told_and_oneself_does_not(url: str, word: str
     own: list[Mapping[str, str]] = []
     one.on("nudge", own.append)
     other.on("nudge", heard.put_nowait)
-    async with asyncio.timeout(10), at_work(one, Duty()), at_work(other, Duty()):
+    async with asyncio.timeout(30), at_work(one, Duty()), at_work(other, Duty()):
         while heard.empty():
             one.tell("nudge", provider=word)
             one.tell("unknown", provider=word)
@@ -162,7 +162,7 @@ async def test_others_hear_what_is_told_and_oneself_does_not(url: str, word: str
 
 async def test_a_single_process_has_every_role_and_takes_turns() -> None:
     single, duty = SingleProcess(), Duty()
-    async with asyncio.timeout(5), at_work(single, duty):
+    async with asyncio.timeout(30), at_work(single, duty):
         await duty.on.wait()
         async with single.turn("a"):
             waiting = asyncio.ensure_future(single.turn("a").__aenter__())

@@ -727,7 +727,7 @@ TEXTS = (
 BODIES = st.binary(max_size=40) | st.just(BODY) | st.just(b'{"request_id": "a", "status": "OK"}')
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(
     headers=st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=9), TEXTS, max_size=6),
     is_fresh=st.booleans(),

@@ -781,7 +781,7 @@ async def test_each_submission_has_its_own_connection(luma: Luma, server: LumaSe
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not is_so():
             await asyncio.sleep(0.005)
 

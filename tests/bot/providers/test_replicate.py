@@ -1062,7 +1062,7 @@ def test_nothing_that_is_sent_upsets_the_signature(
     assert is_signed(headers, body, secret, now=SENT_AT) is False
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(
     headers=st.dictionaries(st.text(max_size=12), HEADER, max_size=4)
     | st.fixed_dictionaries({"webhook-timestamp": HEADER, "webhook-signature": HEADER}),

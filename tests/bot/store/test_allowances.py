@@ -72,7 +72,7 @@ def test_a_limit_that_is_not_set_needs_no_grant() -> None:
     grants=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9), st.integers(1, 300))),
     asked=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 300)), max_size=40),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_all_that_is_spent_beyond_a_days_limit_was_granted(
     grants: list[tuple[int, int, int]], asked: list[tuple[int, int]]
 ) -> None:
@@ -152,7 +152,6 @@ EVENTS = st.lists(
 @given(events=EVENTS, at_once=st.integers(2, 15))
 @settings(
     max_examples=6,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_no_interleaving_of_anything_passes_a_limit(

@@ -142,7 +142,7 @@ async def test_a_hook_that_raises_holds_nobody_up(
         tx.after_commit(lambda: called.append("sound"))
         return note("sound")(tx)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await outcomes(database, faulty, sound, note("third")) == [
             "faulty",
             "sound",
@@ -205,7 +205,7 @@ async def test_a_reader_cannot_write(database: Database) -> None:
 
 async def test_readers_do_not_wait_for_the_writer(database: Database) -> None:
     await database.write(note("before"))
-    async with one_batch(database), asyncio.timeout(5):
+    async with one_batch(database), asyncio.timeout(30):
         reads = [database.read(noted) for _ in range(READS)]
         assert await asyncio.gather(*reads) == [["before"]] * len(reads)
 

@@ -189,7 +189,7 @@ async def test_a_frozen_writer_holds_nobody_up_for_long(
 
     frozen = asyncio.ensure_future(database.write(freeze))
     await entered.wait()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await beside.write(add)
     thawed.set()
     with pytest.raises(StoreError):

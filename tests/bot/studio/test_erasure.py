@@ -295,7 +295,7 @@ async def test_a_clip_that_trips_the_chat_keeps_no_other_from_going(
     monkeypatch.setattr(bot.chat, "delete", trip)
     await bot.studio.erasure.forget(pia, is_confirmed=True)
     query = select(schema.erasures.c.job_id)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while await bot.app.database.read(lambda c: c.execute(query).scalars().all()) != [clip.id]:
             await bot.clock.let_pass(minutes=1)
     assert not bot.chat.clips(other.id)
@@ -324,7 +324,7 @@ async def test_what_others_made_of_a_forgotten_clip_is_theirs_and_goes_on(bot: R
     await bot.until(wider, JobState.GENERATING)
     before = [await bot.job(each) for each in (longer, wider)]
     await bot.studio.erasure.forget(ANA, is_confirmed=True)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while (await bot.job(job.id)).erased_at is None:
             await asyncio.sleep(0.02)
     assert await bot.app.database.read(lambda conn: erasing.leaning(conn, job.id)) == "now"
@@ -358,7 +358,7 @@ async def test_a_restart_goes_on_with_forgetting(simulator: Simulator, tmp_path:
         job = await clip_of(bot, ANA)
         chat.delete = refuse  # type: ignore[method-assign]  # the platform is out of reach
         await bot.studio.erasure.forget(ANA, is_confirmed=True)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (await bot.job(job.id)).erased_at is None:
                 await asyncio.sleep(0.02)
         assert SECRET not in await rows(bot)
@@ -510,7 +510,7 @@ async def test_what_a_place_had_goes_seven_days_after_it_left(bot: RunningBot) -
     await departures.present("recording", {HERE})
     posts = len(bot.chat.posts)
     clock.move(days=8)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while "bear" in await rows(bot) or THERE in await away(bot):
             await clock.let_pass(hours=1)
     assert job.id not in media(bot)

@@ -200,7 +200,7 @@ async def test_a_fault_of_one_message_ends_neither_the_bot_nor_the_others(
         await bot.studio.admin.set_policy(HERE, {**THERE, "gallery_stars": "1"}, actor=MIA)
         broken, whole = await clip_of(bot, "ana"), await clip_of(bot, "ada")
         await star(bot, broken.id, "ben")
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not (told := await bot.notes()):
                 await asyncio.sleep(0.02)
         assert [each.job_id for each in told] == [broken.id]

@@ -49,7 +49,7 @@ def attach(bot: RunningBot, content: bytes) -> ImageFrame:
 async def is_forgotten(bot: RunningBot, key: str) -> bool:
     """Whether nothing of a refused request stands in public or will."""
     job_id = (await bot.submit(key=key)).job_id
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while bot.chat.posts or (await row(bot, job_id)) != messages.Posted():
             await asyncio.sleep(0.005)
     return True

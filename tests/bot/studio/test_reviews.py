@@ -314,7 +314,7 @@ async def test_shots_of_a_film_that_cannot_be_joined_are_not_said_to_be_there(
             kept.unlink()
         await bot.simulator.finish(shot.generation_id)
         await bot.delivered(shot.id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await bot.job(film)).state is not JobState.FAILED:
             await bot.clock.let_pass(minutes=1)
     kay = to_requester("kay")

@@ -17,7 +17,7 @@ def figure(bot: RunningBot, name: str, **labels: str) -> float:
 
 async def measured(bot: RunningBot, name: str, value: float, **labels: str) -> None:
     """Wait for the look that shows it; there is one every 15 s."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while round(figure(bot, name, **labels), 6) != value:
             await bot.clock.let_pass(seconds=15)
 
