@@ -625,8 +625,8 @@ async def luma(base_url: str, clock: MovableClock) -> AsyncIterator[Luma]:
         api_key=SecretStr(KEY),
         base_url=base_url,
         gets_per_second=10_000,
-        read_timeout_seconds=0.3,
-        submit_timeout_seconds=0.3,
+        read_timeout_seconds=1,
+        submit_timeout_seconds=1,
     )
     own = create(table, clock=clock)
     yield own

@@ -544,8 +544,8 @@ async def replicate(base_url: str, clock: MovableClock) -> AsyncIterator[Replica
         api_key=SecretStr(KEY),
         base_url=base_url,
         gets_per_second=10_000,
-        read_timeout_seconds=0.3,
-        submit_timeout_seconds=0.5,
+        read_timeout_seconds=3,
+        submit_timeout_seconds=3,
     )
     own = create(table, clock=clock)
     yield own
