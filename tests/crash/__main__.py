@@ -16,9 +16,10 @@ from tempfile import TemporaryDirectory
 from typing import get_args
 
 from tests.crash.books import Kind
+from tests.crash.fates import Fate
 from tests.crash.matrix import CHATS, HEAD, Stage, processes, to_row
 from tests.crash.stories import STORIES_IN, TEXT, Story
-from tests.crash.worlds import Chat, Fate
+from tests.crash.worlds import Chat
 from tests.postgres_server import NO_SERVER, postgres_server, run
 
 SEED = 7
@@ -117,7 +118,12 @@ async def _told(telling: Telling, databases: list[Kind]) -> int:
     naive = await _shown(_stage("naive", folder, options).singles())
     fates = telling.fates
     broken, caught = sum(bool(each.wrong) for each in fates), sum(bool(x.wrong) for x in naive)
-    print(f"\n{len(fates)} stories, {broken} not whole; the naive bot: {caught} of {len(naive)}.")
+    asked = sum(each.is_asked for each in fates)
+    print(
+        f"\n{len(fates)} stories, {broken} not whole, {asked} that the operator had to end; ",
+        end="",
+    )
+    print(f"the naive bot: {caught} of {len(naive)}.")
     for each in telling.missing:
         print(f"Nobody was killed here: {each}")
     is_shown = caught > 0 and {each.wrong for each in naive} <= DOUBLED

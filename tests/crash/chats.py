@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ class NaiveWorld(DiscordWorld):
     async def connected(self) -> None:
         await asyncio.Event().wait()
 
-    def wrong(self, *, kills: int = 1) -> list[str]:
+    def wrong(self, *, released: Sequence[str] = ()) -> list[str]:
         return self.wrong_outside()
 
 

@@ -14,9 +14,10 @@ from dataclasses import replace
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
+from tests.crash.fates import Fate
 from tests.crash.life import PATIENCE_SECONDS
 from tests.crash.points import Where
-from tests.crash.worlds import Chat, Fate, World, wait_for_end
+from tests.crash.worlds import Chat, World, wait_for_end
 
 #: Where to freeze, once a request was heard: around what is paid, posted and noted.
 FREEZES = (

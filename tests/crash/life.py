@@ -15,6 +15,7 @@ from bot.config import to_config
 from bot.errors import StoreError
 from bot.job import TERMINAL, JobState
 from bot.log import setup_logging
+from bot.refs import JobId
 from bot.request import Requester
 from bot.store import migrations
 from bot.store.schema import inbox
@@ -37,8 +38,8 @@ class Orders:
 
     It comes so many seconds later than the machine's clock says; where it hurries, time runs fast.
     It may freeze at the point instead, and lingers for so many seconds once all is over; or it
-    goes on until there is a file that says that somebody was told. `rules` are what is decided
-    about clips in its workspace.
+    goes on until there is a file that says that somebody was told. Or it `releases` what waits for
+    the operator, and does nothing else. `rules` are what is decided about clips in its workspace.
     """
 
     folder: str
@@ -51,6 +52,7 @@ class Orders:
     freezes: bool = False
     lingers: float = 0.0
     told: str = ""
+    releases: bool = False
     workspace: str = ""
     rules: dict[str, str] = field(default_factory=dict)
 
@@ -72,7 +74,7 @@ def live(orders: Orders) -> None:
     if orders.is_shared:
         watch_nudges(points)
         watch_roles(points)
-    asyncio.run(_live(orders))
+    asyncio.run(_release(orders) if orders.releases else _live(orders))
     points.write()
 
 
@@ -95,6 +97,20 @@ async def _live(orders: Orders) -> None:
                     clock.move(seconds=HURRY_SECONDS)
         await asyncio.sleep(orders.lingers)
         stop.set()
+
+
+async def _release(orders: Orders) -> None:
+    """What `raybot resolve` does beside no bot, for all that is in doubt."""
+    clock = MovableClock()
+    clock.move(seconds=orders.later)
+    async with App(to_config(orders.tables), {}, clock=clock) as app:
+        for job_id in await app.database.read(_in_doubt):
+            await app.operations.resolve(job_id, "release", generation_id=None, actor="operator")
+
+
+def _in_doubt(conn: Connection) -> list[JobId]:
+    waiting = select(jobs_table.c.id).where(jobs_table.c.state == JobState.UNCERTAIN)
+    return [*conn.execute(waiting).scalars()]
 
 
 async def _decide(app: App, orders: Orders) -> None:
@@ -120,10 +136,20 @@ async def _has_ended(app: App) -> bool:
 
 
 def _is_over(conn: Connection) -> bool:
-    """Whether something was asked, and all of it has ended or waits for the operator."""
+    """Whether something was asked, and all of it has ended or waits for the operator.
+
+    What is in doubt is waited for by all that belongs to the same film.
+    """
     asked = conn.execute(select(func.count()).select_from(jobs_table)).scalar_one()
     unread = select(func.count()).select_from(inbox).where(inbox.c.done_at.is_(None))
     still_open = select(func.count()).select_from(jobs_table)
-    still_open = still_open.where(jobs_table.c.state.not_in([*TERMINAL, JobState.UNCERTAIN]))
+    still_open = still_open.where(
+        jobs_table.c.state.not_in([*TERMINAL, JobState.UNCERTAIN]),
+        func.coalesce(jobs_table.c.story, "").not_in(
+            select(func.coalesce(jobs_table.c.story, "-")).where(
+                jobs_table.c.state == JobState.UNCERTAIN
+            )
+        ),
+    )
     open_or_unread = (conn.execute(each).scalar_one() for each in (still_open, unread))
     return bool(asked) and not any(open_or_unread)

@@ -14,15 +14,18 @@ from pathlib import Path
 
 from tests.crash.books import Kind
 from tests.crash.chats import world
+from tests.crash.fates import Fate, tell
 from tests.crash.frozen import FREEZES, FREEZES_IN, tell_frozen
 from tests.crash.points import Where
 from tests.crash.stories import TEXT, Story
-from tests.crash.worlds import Chat, Fate, tell
+from tests.crash.worlds import Chat
 
 HEAD = (
     "| database | chat | story | point | killed | after the restart | seconds |\n"
     "|---|---|---|---|---|---|---|"
 )
+#: How a story ends that was in doubt twice, where all is right about that.
+ASKED = "the operator was asked, and released"
 CHATS: tuple[Chat, ...] = ("discord", "slack")
 #: So many stories in a row are over before their point: there are no more. One alone may have
 #: passed fewer points than the others.
@@ -125,6 +128,7 @@ class Stage:
 
 def to_row(fate: Fate) -> str:
     """A line of the table: a point, and whether all was well after it."""
-    end = "; ".join(fate.wrong) or "whole"
+    well = ASKED if fate.is_asked else "whole"
+    end = "; ".join(fate.wrong) or well
     where = f"| {fate.database} | {fate.chat} | {fate.story} | {fate.die_at} | {fate.point} "
     return f"{where}| {end} | {fate.seconds:.1f} |"

@@ -13,12 +13,25 @@ import pytest
 from tests import postgres_server
 from tests.crash import worlds
 from tests.crash.__main__ import main, to_options
-from tests.crash.books import Kind
+from tests.crash.books import Kind, SqliteBook
 from tests.crash.chats import world
+from tests.crash.doubts import (
+    END,
+    KNOWN,
+    LOOKED_FOR,
+    NOTED,
+    OPEN,
+    RELEASED,
+    wrong_in_doubt,
+    wrong_once_released,
+)
+from tests.crash.doubts import PAID as PAID_JOBS
+from tests.crash.doubts import SETTLED as SETTLED_IN
+from tests.crash.fates import tell
 from tests.crash.matrix import Stage, processes
 from tests.crash.points import Where
 from tests.crash.stories import CANCELLED, DECLINED, FAILURE, FILM, IMAGE, REVIEWED, TEXT, Story
-from tests.crash.worlds import FORGOTTEN, Chat, tell
+from tests.crash.worlds import FORGOTTEN, Chat
 from tests.postgres import SERVER
 from tests.postgres_server import until_ended
 
@@ -120,6 +133,46 @@ async def test_essential_points_are_told_by_their_names_and_missed_where_nobody_
     told = [each async for each in stage.essentials([paid])]
     assert [each.point for each in told] == ["before POST of the clip"]
     assert stage.missing([paid, *told]) == ["after a long walk"]
+
+
+@pytest.mark.parametrize(
+    ("said", "made", "wrong"),
+    [
+        ({}, 1, []),
+        ({}, 2, ["in doubt, while the service has 1 that nobody found"]),
+        ({LOOKED_FOR: 1}, 1, ["in doubt after 1 submissions that were looked for: r-1"]),
+        ({NOTED: 0}, 1, ["the operator is not asked: r-1"]),
+    ],
+)
+def test_doubt_is_right_only_where_each_submission_was_looked_for_in_vain(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: dict[str, int],
+    made: int,
+    wrong: list[str],
+) -> None:
+    numbers = {LOOKED_FOR: 2, NOTED: 1, KNOWN: 1, **said}
+    told = {question.format("r-1"): [(number,)] for question, number in numbers.items()}
+    books = SqliteBook(tmp_path)
+    monkeypatch.setattr(books, "read", told.__getitem__)
+    assert wrong_in_doubt(books, ["r-1"], made=made) == wrong
+
+
+def test_what_was_released_is_over_costs_nothing_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = {OPEN: 0, SETTLED_IN: 0, PAID_JOBS: 0}
+    told: dict[str, list[tuple[object, ...]]] = {each: [(n,)] for each, n in numbers.items()}
+    end = END.format("r-1")
+    books = SqliteBook(tmp_path)
+    monkeypatch.setattr(books, "read", told.__getitem__)
+    told[end] = [("failed", 0)]
+    assert wrong_once_released(books, ["r-1"], words=RELEASED[:1]) == []
+    assert wrong_once_released(books, ["r-1"], words=["Waiting"]) != []
+    told[end] = [("failed", 9000)]
+    assert wrong_once_released(books, ["r-1"], words=RELEASED) == [
+        "released: r-1 [('failed', 9000)]"
+    ]
 
 
 async def test_pairs_are_the_same_each_time_and_have_names_where_nobody_counted_points(

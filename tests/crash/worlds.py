@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
-import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -17,10 +15,11 @@ from typing import Any, Literal
 
 from bot.notices import Verdict
 from bot.refs import Micros
-from bot.simulator import Simulator
+from bot.simulator import Generation, Simulator
 from bot.words import charge_words
 from tests.conftest import to_test_config
-from tests.crash.books import Book, Kind
+from tests.crash import doubts
+from tests.crash.books import Book
 from tests.crash.life import LOOK_SECONDS, PATIENCE_SECONDS, Orders, live
 from tests.crash.points import Where
 from tests.crash.stories import TEXT, Story
@@ -31,6 +30,7 @@ from tests.secrecy import found_in
 Chat = Literal["discord", "slack", "naive"]
 #: A restart comes so much later: whatever was in doubt has had its time to show.
 LATER_SECONDS = 130
+A_DAY_SECONDS = 86_400
 ASK_AGAIN_SECONDS = 10
 #: How long after a press, and between two looks into the books, which may be a server's.
 PRESS_AGAIN_SECONDS, READ_SECONDS = 1.0, 0.1
@@ -48,26 +48,8 @@ RUNS = "SELECT 1 FROM jobs WHERE state = 'generating'"
 IS_CANCELLED = "SELECT 1 FROM jobs WHERE cancel_requested"
 IS_DECIDED = "SELECT 1 FROM audit_log WHERE act = 'review {}'"
 ENDS = "SELECT state, cost > 0, seconds > 0 FROM jobs ORDER BY coalesce(shot, 0)"
-IS_UNCERTAIN = "SELECT 1 FROM jobs WHERE state = 'uncertain'"
 FORGOTTEN = "what was acknowledged was not written down"
 UNSEEN = "a clip was shown that no moderator had let go"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fate:
-    """How one story with a kill in it ended: where it was killed, and what is wrong since.
-
-    `is_early`: a life ended by itself before it came to its point, and left something wrong.
-    """
-
-    chat: str
-    database: Kind
-    story: str
-    die_at: Where
-    point: str
-    wrong: tuple[str, ...]
-    seconds: float
-    is_early: bool = False
 
 
 class World(ABC):
@@ -86,6 +68,8 @@ class World(ABC):
         self.books = books
         self.story = story
         self.trouble: list[str] = []
+        #: Whether the operator has seen that there is nothing at the service, and says so.
+        self.is_released = False
         self._port = free_port() if story.is_called else 0
 
     @abstractmethod
@@ -131,9 +115,9 @@ class World(ABC):
     def access(self) -> dict[str, Any]:
         """That its place is served."""
 
-    def orders(self, *, life: int = 0, die_at: Where = 0) -> Orders:
-        """A life of the bot in this world; how many it had before."""
-        later = LATER_SECONDS * (life if self.books.kind == "postgresql" else min(life, 1))
+    def orders(self, *, life: int = 0, die_at: Where = 0, more: int = 0) -> Orders:
+        """A life of the bot in this world; how many it had before, and how much later it is."""
+        later = LATER_SECONDS * (life if self.books.kind == "postgresql" else min(life, 1)) + more
         self.books.be_later(later)
         is_shared = self.books.kind == "postgresql"
         bot: dict[str, Any] = {}
@@ -153,10 +137,26 @@ class World(ABC):
             die_at=die_at,
             later=later,
             hurries=life > 0 and self.books.can_hurry,
-            told=str(self._told) if self.story.has_last_words else "",
+            told=str(self._told) if self._has_last_words else "",
             workspace=self.workspace,
             rules=rules if self.story.verdict else {},
         )
+
+    async def be_released(self, processes: ForkServerContext, *, lives: int) -> list[int | None]:
+        """The operator decides beside no bot, then one lives to tell of it; how both lives ended.
+
+        What becomes of a film that lacks a shot, Ana may say within a day.
+        """
+        decides = replace(self.orders(life=lives), releases=True)
+        self.is_released = True
+        self._told.unlink(missing_ok=True)
+        codes = [await self.live(processes, decides)]
+        orders = self.orders(life=lives, more=A_DAY_SECONDS if self.story.is_film else 0)
+        return [*codes, await self.live(processes, orders)]
+
+    @property
+    def _has_last_words(self) -> bool:
+        return self.story.has_last_words or self.is_released
 
     @property
     def _told(self) -> Path:
@@ -257,7 +257,7 @@ class World(ABC):
 
     async def _note_when_told(self) -> None:
         """Let a life end once those who wait for words have read them."""
-        while self.story.has_last_words:
+        while self._has_last_words:
             await self.connected()
             if self._is_told():
                 break
@@ -267,10 +267,12 @@ class World(ABC):
     def _is_told(self) -> bool:
         """Whether moderators read what was decided, and Ana what she paid where she has no clip.
 
-        Of what is in doubt for good nobody is told more: the operator is asked.
+        Of what is in doubt for good nobody is told more before the operator has decided.
         """
-        if self.books.read(IS_UNCERTAIN):
-            return True
+        if doubts.left(self.books):
+            return not self.is_released
+        if self.is_released:
+            return self.clips() > 0 or doubts.is_told(self.words())
         verdict, asked = self.story.verdict, self.words_for_moderators()
         if verdict is not None and not any(VERDICTS[verdict][1] in each for each in asked):
             return False
@@ -280,17 +282,24 @@ class World(ABC):
         charged = [charge_words(Micros(row[0])) for row in ended]
         return any(each in said for each in charged for said in self.words())
 
+    @property
+    def made(self) -> list[Generation]:
+        """What the service took."""
+        return [*self.luma.generations.values()]
+
     # ---- what is wrong -----------------------------------------------------------------------
 
-    def wrong(self, *, kills: int = 1) -> list[str]:
+    def wrong(self, *, released: Sequence[str] = ()) -> list[str]:
         """What is not as it was promised; nothing, if all is well.
 
-        What was in doubt twice is not sent a third time: the operator is asked.
+        Of the jobs that the operator released, nothing was made and nobody paid.
         """
         story = self.story
-        if kills > 1 and self.books.read(IS_UNCERTAIN):
-            [(paid,)] = self.books.read("SELECT count(*) FROM jobs WHERE cost > 0")
-            found = self.wrong_outside(generations=paid, clips=0) + self._broken_books()
+        if released:
+            found = doubts.wrong_once_released(self.books, released, words=self.words())
+            paid = doubts.paid(self.books)
+            clips = 1 if story.clips and paid else 0
+            found += self.wrong_outside(generations=paid, clips=clips) + self._broken_books()
         else:
             found = self.wrong_outside(generations=story.generations, clips=story.clips)
             found += self._wrong_in_the_books()
@@ -298,7 +307,7 @@ class World(ABC):
 
     def wrong_outside(self, *, generations: int = 1, clips: int = 1) -> list[str]:
         """What Luma and the people in the chat could tell: so many generations, and clips."""
-        paid = [each for each in self.luma.generations.values() if each.state != "failed"]
+        paid = [each for each in self.made if each.state != "failed"]
         asked = self.words_for_moderators()
         is_asked = self.story.verdict is not None and generations > 0
         found = [
@@ -349,33 +358,3 @@ async def wait_for_end(child: ForkServerProcess, seconds: float) -> None:
     Whoever starts another child reads it as well, and of two that read at once one finds none.
     """
     await asyncio.to_thread(connection.wait, [child.sentinel], seconds)
-
-
-async def tell(place: World, processes: ForkServerContext, *points: Where) -> Fate | None:
-    """A story with a kill at each of these points, one a life; None where a life ended before.
-
-    A life that ends in any other way is wrong, whatever the next one makes good.
-    """
-    began = time.monotonic()
-    died, wrong, is_early = list[str](), list[str](), False
-    for life, die_at in enumerate((*points, 0)):
-        code = await place.live(processes, place.orders(life=life, die_at=die_at))
-        if is_early := code == 0 and die_at != 0:
-            break
-        if code == -signal.SIGKILL and die_at != 0:
-            died.append(place.passed[-1])
-        elif code != 0:
-            wrong.append(f"life {life + 1}: exit {code}")
-    wrong += place.wrong(kills=len(died))
-    if is_early and not wrong:
-        return None
-    return Fate(
-        chat=place.chat,
-        database=place.books.kind,
-        story=place.story.name,
-        die_at=points[0],
-        point=" · ".join(died),
-        wrong=tuple(wrong),
-        seconds=time.monotonic() - began,
-        is_early=is_early,
-    )
