@@ -189,8 +189,8 @@ def to_test_config(folder: Path, simulator: Simulator, **tables: dict[str, Any])
         },
     }
     for name, table in tables.items():
-        if name == "luma":
-            base["providers"]["luma"] |= table
+        if name in ("luma", "replicate"):
+            base["providers"][name] = {**base["providers"].get(name, {}), **table}
         else:
             base[name] = {**base.get(name, {}), **table}
     return to_config(base)

@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Simulator, SimulatorSettings
+from bot.simulator.faces.replicate import FACE as REPLICATE
 from bot.simulator.pictures import draw_picture
 from tests.conftest import KEY
 from tests.crash.books import Book, Kind, book
@@ -16,6 +17,7 @@ from tests.crash.life import PATIENCE_SECONDS
 from tests.crash.stories import TEXT, Story
 from tests.crash.worlds import (
     ASK_AGAIN_SECONDS,
+    CLIPS,
     FORM_SECONDS,
     POST,
     REJECT,
@@ -36,8 +38,6 @@ from tests.slack_server import SlackServer, Team
 
 GUILD = 4242
 PROMPT, SHOTS = "a red fox in snow", "a red fox wakes up | it runs"
-#: More generations than any story has.
-MANY = 100
 
 
 class DiscordWorld(World):
@@ -50,6 +50,8 @@ class DiscordWorld(World):
     ) -> None:
         super().__init__(folder, luma, books, story)
         self._discord = discord
+        if story.most_bytes:
+            discord.world.upload_limit = story.most_bytes
         if story.has_image:
             # Else a reply does not tell which image it is to.
             discord.app.granted = Intent.MESSAGE_CONTENT
@@ -114,7 +116,7 @@ class DiscordWorld(World):
     def clips(self) -> int:
         said = [each for each in self._seen() if each.channel is not self._office]
         files = (file.filename for each in said for file in each.attachments)
-        return sum(name.endswith(".mp4") for name in files)
+        return sum(name.endswith(CLIPS) for name in files)
 
     def words(self) -> list[str]:
         return [each.text for each in self._seen() if each.channel is not self._office]
@@ -158,6 +160,8 @@ class SlackWorld(World):
     ) -> None:
         super().__init__(folder, luma, books, story)
         self._slack = slack
+        if story.most_bytes:
+            slack.files.most_bytes = story.most_bytes
         self._team: Team = slack.team("Foxes")
         self._ana: SlackPerson = slack.person("Ana", self._team)
         self._general: SlackChannel = slack.channel(self._team, "general", members=[self._ana])
@@ -213,7 +217,7 @@ class SlackWorld(World):
 
     def clips(self) -> int:
         return sum(
-            any(not file.is_deleted and file.name.endswith(".mp4") for file in each.files)
+            any(not file.is_deleted and file.name.endswith(CLIPS) for file in each.files)
             for each in self._seen()
         )
 
@@ -247,16 +251,20 @@ async def world(
         creates_per_minute=None,
     )
     async with AsyncExitStack() as stack:
-        luma = Simulator(quick, Faults())
-        if story.fails:
-            luma.faults.fail(times=MANY)
+        luma = Simulator(quick, story.faults)
         await luma.start(story.host)
         stack.push_async_callback(luma.stop)
+        another = Simulator(quick, face=REPLICATE) if story.has_another else None
+        if another is not None:
+            await stack.enter_async_context(another)
         books = stack.enter_context(book(database, folder))
+        place: World
         if chat == "slack":
             slack = await stack.enter_async_context(SlackServer())
-            yield SlackWorld(folder, luma, books, story, slack)
-            return
-        kind = NaiveWorld if chat == "naive" else DiscordWorld
-        discord = await stack.enter_async_context(DiscordServer())
-        yield kind(folder, luma, books, story, discord)
+            place = SlackWorld(folder, luma, books, story, slack)
+        else:
+            kind = NaiveWorld if chat == "naive" else DiscordWorld
+            discord = await stack.enter_async_context(DiscordServer())
+            place = kind(folder, luma, books, story, discord)
+        place.another = another
+        yield place

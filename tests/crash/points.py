@@ -19,8 +19,12 @@ from sqlalchemy import Connection, Engine, event
 from bot.clips import Clips
 from bot.codec import Codec
 from bot.courier import Courier
+from bot.errors import BotError
+from bot.job import Clip
 from bot.media import Media
+from bot.notices import ClipForm
 from bot.providers.luma import Luma
+from bot.providers.replicate import Replicate
 from bot.store.database import Database
 from bot.store.errands import Errand
 
@@ -34,6 +38,9 @@ _CHANGE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 _TOLD_BY = {"jobs": "state", "errands": "kind", "audit_log": "act"}
 #: Whose a call is, where what it brings is for others than the person who asked.
 _whose: ContextVar[str] = ContextVar("whose", default="")
+#: What stands for the clip in a call that shows it.
+_form: ContextVar[str] = ContextVar("form", default="")
+FORMS: Mapping[ClipForm, str] = {"original": "", "smaller": "smaller ", "poster": "picture's "}
 
 
 class Points:
@@ -72,13 +79,19 @@ def watch(points: Points) -> None:
     """Have this process's outside effects and commits counted."""
     _around_commits(points)
     _around(Luma, "submit", lambda *_: "POST that is paid", points)
-    _around(Luma, "check", _once("check of the generation"), points)
+    _around(Replicate, "submit", lambda *_: "other POST that is paid", points)
+    look = _once("check of the generation")
+    _around(Luma, "check", look, points)
+    _around(Replicate, "check", look, points)
     _around(Clips, "fetch", lambda *_, **__: "fetch of the clip", points)
     _around(Codec, "probe_clip", lambda *_: "probe of the clip", points)
     _around(Clips, "join", lambda *_: "joining of the film", points)
+    _around(Codec, "reencode", lambda *_, **__: "making it smaller", points)
+    _around(Codec, "poster", lambda *_: "drawing of its picture", points)
     _around(Media, "put", lambda *_: "keeping of the file", points)
     _around(ClientSession, "_request", _call_name, points)
     _name_calls_for_moderators()
+    _name_calls_by_form()
 
 
 def _around_commits(points: Points) -> None:
@@ -149,7 +162,7 @@ def _call_name(_session: ClientSession, method: str, url: object, **more: Any) -
     # Ids and secrets would make each name another one.
     short = re.sub(r"/[\w.=-]*\d{5,}[\w.=-]*|/[\w-]{20,}|(?<=/upload)/\w+", "/…", path)
     with_what = " with a file" if isinstance(more.get("data"), FormData) else ""
-    return f"{_whose.get()}{method.upper()} {short}{with_what}"
+    return f"{_whose.get()}{_form.get()}{method.upper()} {short}{with_what}"
 
 
 def _name_calls_for_moderators() -> None:
@@ -166,6 +179,20 @@ def _name_calls_for_moderators() -> None:
     setattr(Courier, method, carry)
 
 
+def _name_calls_by_form() -> None:
+    """What shows a clip that was made to fit has other names than what shows it as it came."""
+    true, method = Clips.fitted, "fitted"
+
+    async def fitted(
+        self: Clips, clip: Clip, max_bytes: int, *, has_link: bool
+    ) -> tuple[Path, ClipForm]:
+        path, form = await true(self, clip, max_bytes, has_link=has_link)
+        _form.set(FORMS[form])
+        return path, form
+
+    setattr(Clips, method, fitted)
+
+
 def _around(owner: type, method: str, to_name: Callable[..., str], points: Points) -> None:
     true: Callable[..., Awaitable[Any]] = getattr(owner, method)
 
@@ -173,7 +200,11 @@ def _around(owner: type, method: str, to_name: Callable[..., str], points: Point
         if not (name := to_name(*args, **kwargs)):
             return await true(*args, **kwargs)
         points.cross(f"before {name}")
-        result = await true(*args, **kwargs)
+        try:
+            result = await true(*args, **kwargs)
+        except BotError:
+            points.cross(f"after {name}, refused")
+            raise
         points.cross(f"after {name}")
         return result
 

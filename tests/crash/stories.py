@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.notices import Verdict
+from bot.notices import ClipForm, Verdict
+from bot.simulator import Faults
 
 #: What no clip comes without, by the names of points: it is accepted, ...
 ACCEPTED = ("before commit of .*jobs accepted", "after commit of .*jobs accepted")
@@ -15,6 +16,18 @@ PAID = (
     "after commit of .*jobs submitting",
     "before POST that is paid",
     "after POST that is paid",
+    "before commit of .*jobs generating",
+    "after commit of .*jobs generating",
+)
+#: ... or refused for certain by one service, and paid for at another one, ...
+PAID_ELSEWHERE = (
+    "after commit of .*jobs submitting",
+    "before POST that is paid",
+    "after POST that is paid, refused",
+    "before commit of attempts.*jobs accepted",
+    "after commit of attempts.*jobs accepted",
+    "before other POST that is paid",
+    "after other POST that is paid",
     "before commit of .*jobs generating",
     "after commit of .*jobs generating",
 )
@@ -42,6 +55,22 @@ SHOWN_IN: Mapping[str, tuple[str, ...]] = {
         "after POST /upload",
         "before POST /api/files.completeUploadExternal",
         "after POST /api/files.completeUploadExternal",
+    ),
+}
+#: ... or refused by its size, and shown as something smaller once that is made, ...
+REFUSED_IN: Mapping[str, tuple[str, ...]] = {
+    "discord": SHOWN_IN["discord"],
+    "slack": (
+        "before POST /api/files.getUploadURLExternal",
+        "after POST /api/files.getUploadURLExternal",
+    ),
+}
+MADE: Mapping[ClipForm, tuple[str, ...]] = {
+    "smaller": ("before making it smaller", "after making it smaller"),
+    "poster": (
+        "after making it smaller, refused",
+        "before drawing of its picture",
+        "after drawing of its picture",
     ),
 }
 #: ... and its message written down in the transaction that settles.
@@ -87,6 +116,17 @@ ANSWERED_IN: Mapping[str, tuple[str, ...]] = {
         "after moderators' POST /api/chat.update",
     ),
 }
+#: What names of calls have where something else is shown than the clip as it came; what a chat
+#: takes at most then, and how what is shown is told from that.
+SHOWS: Mapping[ClipForm, str] = {"smaller": "smaller", "poster": "picture's"}
+MOST_BYTES: Mapping[ClipForm, int] = {"smaller": 100_000, "poster": 12_000}
+SAYS: Mapping[ClipForm, str] = {
+    "original": "",
+    "smaller": "Made smaller",
+    "poster": "Too large for this place",
+}
+#: More generations than any story has, and more tries.
+MANY = 1000
 #: What PostgreSQL was told to commit, and nobody heard whether it did.
 IN_DOUBT = "between COMMIT and its answer, of .*"
 
@@ -102,6 +142,9 @@ class Story:
     Where she cancels while it runs, the service does not stop: the clip is charged and kept, and
     not posted. Where clips are reviewed, a moderator looks at it first; one that is rejected stays
     charged, nobody else sees it, and Ana is told.
+
+    A clip that is too large for the chat is shown in another `form`: made smaller, or as a picture
+    with a link to it. Where the service `has_another`, it takes nothing, and the other one does.
     """
 
     name: str
@@ -111,6 +154,28 @@ class Story:
     is_called: bool = False
     is_cancelled: bool = False
     verdict: Verdict | None = None
+    form: ClipForm = "original"
+    has_another: bool = False
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the bot can be reached by others."""
+        return self.is_called or self.form == "poster"
+
+    @property
+    def most_bytes(self) -> int | None:
+        """The largest file that the chat takes; None for its own limit."""
+        return MOST_BYTES.get(self.form)
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong at the service that is asked first."""
+        faults = Faults()
+        if self.fails:
+            faults.fail(times=MANY)
+        if self.has_another:
+            faults.refuse("create", 402, "Insufficient credits", times=MANY)
+        return faults
 
     @property
     def host(self) -> str:
@@ -162,9 +227,11 @@ class Story:
         """The points without which the table would prove little."""
         doubt: tuple[str, ...] = ()
         if database == "postgresql":
-            written = ("jobs submitting", "jobs generating", *self._written)
+            refused = ("attempts.*jobs accepted",) if self.has_another else ()
+            written = ("jobs submitting", *refused, "jobs generating", *self._written)
             doubt = tuple(IN_DOUBT + each for each in written)
-        return (*ACCEPTED, *PAID, *CHECKED, *self._way(chat), *doubt)
+        paid = PAID_ELSEWHERE if self.has_another else PAID
+        return (*ACCEPTED, *paid, *CHECKED, *self._way(chat), *doubt)
 
     def _way(self, chat: str) -> tuple[str, ...]:
         """What comes once it was looked at."""
@@ -176,8 +243,16 @@ class Story:
         if self.verdict is not None:
             decided = DECIDED[self.verdict]
             passed_on = (*WAITING, *ASKED_IN[chat], *decided, *ANSWERED_IN[chat])
-        shown = (*SHOWN_IN[chat], *SETTLED) if self.clips else ()
+        shown = (*self._shown(chat), *SETTLED) if self.clips else ()
         return (*KEPT, *passed_on, *shown)
+
+    def _shown(self, chat: str) -> tuple[str, ...]:
+        """How everybody comes to see it."""
+        if self.form == "original":
+            return SHOWN_IN[chat]
+        mark = f" {SHOWS[self.form]} POST"
+        then = (each.replace(" POST", mark) for each in SHOWN_IN[chat])
+        return (*REFUSED_IN[chat], *MADE[self.form], *then)
 
     @property
     def _written(self) -> tuple[str, ...]:
@@ -198,9 +273,13 @@ CALLED = Story(name="called", is_called=True)
 CANCELLED = Story(name="cancelled", is_cancelled=True)
 REVIEWED = Story(name="reviewed", verdict="post")
 DECLINED = Story(name="declined", verdict="reject")
+SMALLER = Story(name="smaller", form="smaller")
+LINKED = Story(name="linked", form="poster")
+ELSEWHERE = Story(name="elsewhere", has_another=True)
+IN_BOTH = (FILM, FAILURE, CALLED, CANCELLED, REVIEWED, DECLINED, SMALLER, LINKED, ELSEWHERE)
 #: In Slack an image has no link but the bot's own, which dies with it.
 STORIES_IN: Mapping[str, tuple[Story, ...]] = {
-    "discord": (TEXT, IMAGE, FILM, FAILURE, CALLED, CANCELLED, REVIEWED, DECLINED),
-    "slack": (TEXT, FILM, FAILURE, CALLED, CANCELLED, REVIEWED, DECLINED),
+    "discord": (TEXT, IMAGE, *IN_BOTH),
+    "slack": (TEXT, *IN_BOTH),
     "naive": (TEXT,),
 }

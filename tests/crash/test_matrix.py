@@ -30,7 +30,18 @@ from tests.crash.doubts import SETTLED as SETTLED_IN
 from tests.crash.fates import tell
 from tests.crash.matrix import Stage, processes
 from tests.crash.points import Where
-from tests.crash.stories import CANCELLED, DECLINED, FAILURE, FILM, IMAGE, REVIEWED, TEXT, Story
+from tests.crash.stories import (
+    CANCELLED,
+    DECLINED,
+    ELSEWHERE,
+    FAILURE,
+    FILM,
+    IMAGE,
+    REVIEWED,
+    SMALLER,
+    TEXT,
+    Story,
+)
 from tests.crash.worlds import FORGOTTEN, Chat
 from tests.postgres import SERVER
 from tests.postgres_server import until_ended
@@ -44,6 +55,7 @@ PAID, CHECKED, PROBED, SETTLING, SETTLED = (
     "after commit of .*jobs delivered",
 )
 JOINING = "before joining of the film"
+FITTED, MOVED = "after smaller POST", "after other POST that is paid"
 GIVING_BACK = "before commit of .*jobs failed"
 CANCELLING, DECIDED, REJECTED = (
     "after commit of .*jobs cancel asked",
@@ -63,14 +75,16 @@ def context() -> ForkServerContext:
 @pytest.mark.parametrize(
     ("database", "chat", "story", "sample"),
     [
-        ("sqlite", "discord", TEXT, (PAID, SETTLING, SETTLED)),
+        ("sqlite", "discord", TEXT, (PAID, SETTLING)),
         ("sqlite", "discord", IMAGE, (CHECKED,)),
-        ("sqlite", "slack", TEXT, (PROBED, SETTLING, SETTLED)),
+        ("sqlite", "slack", TEXT, (PROBED, SETTLED)),
         ("sqlite", "slack", FILM, (JOINING,)),
         ("sqlite", "slack", FAILURE, (GIVING_BACK,)),
         ("sqlite", "discord", CANCELLED, (CANCELLING,)),
         ("sqlite", "slack", REVIEWED, (DECIDED,)),
         ("sqlite", "discord", DECLINED, (REJECTED,)),
+        ("sqlite", "discord", SMALLER, (FITTED,)),
+        ("sqlite", "slack", ELSEWHERE, (MOVED,)),
         ("postgresql", "discord", TEXT, (PAID,)),
         ("postgresql", "slack", TEXT, (IN_DOUBT,)),
     ],

@@ -17,12 +17,12 @@ from bot.notices import Verdict
 from bot.refs import Micros
 from bot.simulator import Generation, Simulator
 from bot.words import charge_words
-from tests.conftest import to_test_config
+from tests.conftest import KEY, to_test_config
 from tests.crash import doubts
 from tests.crash.books import Book
 from tests.crash.life import LOOK_SECONDS, PATIENCE_SECONDS, Orders, live
 from tests.crash.points import Where
-from tests.crash.stories import TEXT, Story
+from tests.crash.stories import SAYS, TEXT, Story
 from tests.ports import free_port
 from tests.secrecy import found_in
 
@@ -36,6 +36,10 @@ ASK_AGAIN_SECONDS = 10
 PRESS_AGAIN_SECONDS, READ_SECONDS = 1.0, 0.1
 #: So long somebody waits for a form that a press opens.
 FORM_SECONDS = 2.0
+#: What a clip's file is called, or that of a picture of it.
+CLIPS = (".mp4", ".jpg")
+#: How often another service is looked at.
+QUICK = {"first_look_seconds": 0, "look_seconds": 0.05, "gets_per_second": 100}
 #: What people press, and what they are told where that was done.
 CONFIRM, CANCEL, POST, REJECT = "Confirm", "Cancel", "Post", "Reject"
 CANCELLED, REJECTED = "Cancelled", "Rejected"
@@ -68,9 +72,11 @@ class World(ABC):
         self.books = books
         self.story = story
         self.trouble: list[str] = []
+        #: The service that is asked where the first one takes nothing.
+        self.another: Simulator | None = None
         #: Whether the operator has seen that there is nothing at the service, and says so.
         self.is_released = False
-        self._port = free_port() if story.is_called else 0
+        self._port = free_port() if story.is_public else 0
 
     @abstractmethod
     async def ask(self) -> None:
@@ -123,10 +129,15 @@ class World(ABC):
         bot: dict[str, Any] = {}
         if is_shared:
             bot |= {"database_url": self.books.url, "single_host": True}
-        if self.story.is_called:
+        if self.story.is_public:
             bot |= {"public_port": self._port, "public_url": f"http://127.0.0.1:{self._port}"}
         config = to_test_config(
-            self.folder, self.luma, access=self.access(), bot=bot, limits=self.story.limits
+            self.folder,
+            self.luma,
+            access=self.access(),
+            bot=bot,
+            limits=self.story.limits,
+            **self._more_services(),
         )
         rules = {"moderators_channel": self.moderators, "review": "before_post"}
         return Orders(
@@ -141,6 +152,12 @@ class World(ABC):
             workspace=self.workspace,
             rules=rules if self.story.verdict else {},
         )
+
+    def _more_services(self) -> dict[str, dict[str, Any]]:
+        if self.another is None:
+            return {}
+        table = {"api_key": KEY, "base_url": self.another.base_url, **QUICK}
+        return {"defaults": {"providers": ["luma", "replicate"]}, "replicate": table}
 
     async def be_released(self, processes: ForkServerContext, *, lives: int) -> list[int | None]:
         """The operator decides beside no bot, then one lives to tell of it; how both lives ended.
@@ -284,8 +301,9 @@ class World(ABC):
 
     @property
     def made(self) -> list[Generation]:
-        """What the service took."""
-        return [*self.luma.generations.values()]
+        """What the services took."""
+        services = [self.luma, *([self.another] if self.another else [])]
+        return [each for service in services for each in service.generations.values()]
 
     # ---- what is wrong -----------------------------------------------------------------------
 
@@ -319,6 +337,8 @@ class World(ABC):
             )
             if found != wanted
         ]
+        if self.clips() and not any(SAYS[self.story.form] in each for each in self.words()):
+            found.append("a clip that is not shown as it has to be")
         if len(self.words()) > 2:
             found.append(f"{len(self.words())} messages")
         return found
