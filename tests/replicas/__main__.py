@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from tests.postgres_server import NO_SERVER, postgres_server, run
-from tests.replicas import acts, outages, stories
+from tests.replicas import acts, media, outages, stories
 from tests.replicas.cluster import Cluster, cluster
 from tests.replicas.stories import Told
 
@@ -38,6 +38,16 @@ async def _gone(folder: Path) -> Told:
         return await outages.gone(place, server)
 
 
+async def _called(folder: Path) -> Told:
+    async with cluster(folder, is_called=True) as place:
+        return await stories.called(place)
+
+
+async def _handed_over(folder: Path) -> Told:
+    async with media.cluster_with_a_bucket(folder) as (place, bucket):
+        return await media.handed_over(place, bucket)
+
+
 def _in_a_cluster(
     story: Callable[[Cluster], Awaitable[Told]],
 ) -> Callable[[Path], Awaitable[Told]]:
@@ -57,6 +67,8 @@ STORIES: dict[str, Callable[[Path], Awaitable[Told]]] = {
     "commanded": _commanded,
     "cut": _in_a_cluster(outages.cut),
     "gone": _gone,
+    "called": _called,
+    "bucket": _handed_over,
 }
 
 

@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 
+from adapters.slack.manifest import EVENTS_PATH
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import integrity
 from bot.store.postgres import postgres_url, reader_engine
@@ -23,6 +25,7 @@ from tests.discord_server import DiscordServer, NotPossible
 from tests.discord_server import Message as DiscordMessage
 from tests.discord_server import Person as DiscordPerson
 from tests.postgres import postgres_database
+from tests.replicas.balancer import Balancer
 from tests.replicas.fleet import Fleet, fleet
 from tests.slack_server import Channel, SlackServer
 from tests.slack_server import Message as SlackMessage
@@ -40,6 +43,8 @@ ACK_SECONDS, PATIENCE_SECONDS = 3.0, 45.0
 #: Slack tells of an event again three times; soon, after a minute, and after five.
 REDELIVER_SECONDS, RETRIES = 10.0, 3
 SAMPLE_SECONDS, AGAIN_SECONDS = 0.02, 2.0
+#: How Slack comes to the processes where it calls them.
+CALLED = {"mode": "http"}
 CLIP = re.compile(r"r-[0-9a-z]{6,}")
 
 
@@ -61,6 +66,7 @@ class Cluster:
     database: str
     reader: Engine
     fleet: Fleet
+    balancer: Balancer
     discord_people: list[DiscordPerson]
     slack_people: list[SlackPerson]
     asked: list[Asked] = field(default_factory=list)
@@ -128,6 +134,13 @@ class Cluster:
             await asyncio.sleep(AGAIN_SECONDS)
             return False
         return True
+
+    async def wait_slack(self, many: int) -> None:
+        """Wait until so many processes listen to Slack."""
+        if self.slack.http_url:
+            await self.balancer.wait_ready(many)
+        else:
+            await self.slack.wait_connected(many, seconds=20)
 
     async def redeliver(self) -> None:
         """Slack tells again what was not acknowledged, until cancelled."""
@@ -256,8 +269,18 @@ def _jobs(conn: Connection) -> list[tuple[str, str, str]]:
 
 
 @asynccontextmanager
-async def cluster(folder: Path, *, url: str = "", **tables: Any) -> AsyncIterator[Cluster]:
-    """All of it, without any process yet; `url` is of a database that is not to be made."""
+async def cluster(
+    folder: Path,
+    *,
+    url: str = "",
+    is_called: bool = False,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    **tables: Any,
+) -> AsyncIterator[Cluster]:
+    """All of it, without any process yet; `url` is of a database that is not to be made.
+
+    Slack may call the processes, by way of what stands before them; else they open sockets.
+    """
     settings = SimulatorSettings(
         min_seconds=0.5,
         max_seconds=1.5,
@@ -277,7 +300,14 @@ async def cluster(folder: Path, *, url: str = "", **tables: Any) -> AsyncIterato
             general = slack.channel(team, "general")
             people = [slack.person(name, team, general) for name in NAMES]
             config = to_tables(folder, luma, discord, slack, database, tables)
-            async with fleet(folder, config) as processes:
+            if is_called:
+                config["adapters.slack"] |= CALLED | {"signing_secret": slack.signing_secret}
+            async with (
+                fleet(folder, config, environment) as processes,
+                Balancer(processes) as balancer,
+            ):
+                if is_called:
+                    slack.http_url = balancer.address + EVENTS_PATH
                 yield Cluster(
                     luma=luma,
                     discord=discord,
@@ -285,6 +315,7 @@ async def cluster(folder: Path, *, url: str = "", **tables: Any) -> AsyncIterato
                     database=database,
                     reader=reader,
                     fleet=processes,
+                    balancer=balancer,
                     discord_people=[discord.person(name, guild) for name in NAMES],
                     slack_people=people,
                 )

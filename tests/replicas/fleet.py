@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
@@ -73,6 +74,11 @@ class Replica:
         return str(self.lines("web.listening")[-1]["private"])
 
     @property
+    def public(self) -> str:
+        """Where others call it."""
+        return str(self.lines("web.listening")[-1]["public"])
+
+    @property
     def roles(self) -> set[str]:
         """What it does for all, as far as it knows."""
         held: set[str] = set()
@@ -113,10 +119,16 @@ class Replica:
 
 
 class Fleet:
-    """The processes: each has the same configuration file."""
+    """The processes: each has the same configuration file, and a folder of its own to run in.
 
-    def __init__(self, folder: Path, tables: Mapping[str, Any]) -> None:
+    `settings` are what the environment says beside ours.
+    """
+
+    def __init__(
+        self, folder: Path, tables: Mapping[str, Any], settings: Mapping[str, str]
+    ) -> None:
         self.folder = folder
+        self._settings = settings
         self.config = folder / "config.toml"
         self.config.write_text("\n".join(to_toml(tables)), "utf-8")
         self.all: list[Replica] = []
@@ -135,9 +147,11 @@ class Fleet:
         return started
 
     async def _spawn(self, name: str) -> Replica:
-        log = self.folder / f"{name.replace(' ', '-')}.log"
+        home = self.folder / name.replace(" ", "-")
+        home.mkdir()
+        log = home.with_suffix(".log")
         with log.open("wb") as target:
-            process = await self.spawn("run", stderr=target)
+            process = await self.spawn("run", stderr=target, cwd=home)
         return Replica(name, process, log)
 
     async def spawn(self, *words: str, **more: Any) -> asyncio.subprocess.Process:
@@ -149,10 +163,9 @@ class Fleet:
             *words,
             "--config",
             str(self.config),
-            cwd=self.folder,
-            env=environment(),
+            env={**environment(), **self._settings},
             stdin=asyncio.subprocess.DEVNULL,
-            **{"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE, **more},
+            **{"cwd": self.folder, "stdout": PIPE, "stderr": PIPE, **more},
         )
 
     async def raybot(self, *words: str, seconds: float = 30) -> tuple[int | None, str]:
@@ -186,9 +199,11 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(folder: Path, tables: Mapping[str, Any]) -> AsyncIterator[Fleet]:
+async def fleet(
+    folder: Path, tables: Mapping[str, Any], settings: Mapping[str, str]
+) -> AsyncIterator[Fleet]:
     """No process of it outlives the block, and the log of none shows what none may."""
-    found = Fleet(folder, tables)
+    found = Fleet(folder, tables, settings)
     try:
         yield found
     finally:

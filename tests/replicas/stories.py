@@ -111,7 +111,7 @@ async def ready(cluster: Cluster, many: int) -> None:
     await cluster.fleet.start(many)
     await cluster.fleet.wait_holder(GATEWAY)
     await cluster.discord.wait_connected(seconds=20)
-    await cluster.slack.wait_connected(many, seconds=20)
+    await cluster.wait_slack(many)
 
 
 async def together(cluster: Cluster, *, many: int = 30) -> Told:
@@ -145,6 +145,16 @@ async def killed(cluster: Cluster, *, many: int = 36) -> Told:
             victim = max(left, key=lambda each: len(each.roles))
             await kill(cluster, told, victim)
             await cluster.fleet.start()
+    return told
+
+
+async def called(cluster: Cluster, *, many: int = 36) -> Told:
+    """Slack calls them in turn; each is killed, as above, while it may just be called."""
+    told = await killed(cluster, many=many)
+    told.story = "Slack calls three in turn, kill -9 of each"
+    told.measured["processes that were called"] = len(cluster.balancer.took)
+    if len(cluster.balancer.took) < 2:
+        told.wrong.append("all calls went to one process")
     return told
 
 
