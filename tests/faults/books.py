@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
 
 from sqlalchemy import make_url
 
@@ -29,7 +28,7 @@ from tests.faults.outages import (
     look,
     sum_up,
 )
-from tests.faults.proxy import Fault, FaultProxy
+from tests.faults.reach import BY_ADDRESS, HERE, ON_THE_WIRE, Reach, Way, reached
 from tests.postgres import postgres_database
 
 #: By true time: what is due is found by the server's clock, which nobody moves.
@@ -37,49 +36,55 @@ SECONDS, STEPS = 60.0, 40
 #: Connections: of roles, ears, mouth and dispatcher one a second each, and those of who reads and
 #: writes. What failed for a minute may be tried again a minute later.
 ALLOWED = Allowed(party=DATABASE, calls=600, posts=0, seconds=90)
+#: Certificates are the driver's affair, and it asks for none here.
+[LOST] = (each for each in BY_ADDRESS if each.scheme == "http")
 #: For whoever waits for a job.
 AGES = 120.0
 
 
 @asynccontextmanager
-async def on_postgres(folder: Path) -> AsyncIterator[tuple[RunningBot, FaultProxy]]:
-    """A bot whose database is behind a wire."""
+async def on_postgres(folder: Path, *, host: str) -> AsyncIterator[tuple[RunningBot, Reach]]:
+    """A bot whose database is behind a wire, at this host."""
     with postgres_database() as url:
         there = make_url(url)
         assert there.host is not None
         assert there.port is not None
         async with (
             Simulator(MANUAL, Faults()) as simulator,
-            FaultProxy(there.host, there.port) as wire,
+            reached(folder, f"http://{there.host}:{there.port}", host=host) as reach,
         ):
+            wire = reach.wire
+            named = there.set(host=host, port=wire.port)
             table = {
-                "database_url": there.set(port=wire.port).render_as_string(hide_password=False),
+                "database_url": named.render_as_string(hide_password=False),
                 "single_host": True,
             }
             config = to_test_config(folder, simulator, bot=table)
             async with running(config, simulator, RecordingAdapter(), MovableClock()) as bot:
                 try:
-                    yield bot, wire
+                    yield bot, reach
                 finally:
                     # A stop waits for what it writes.
-                    await wire.mend()
-                    await wire.cut()
+                    await reach.mend()
 
 
-async def outage(fault: Fault, *, steps: int, moment: float) -> Outcome:
+async def outage(way: Way, *, steps: int, moment: float) -> Outcome:
     """One of so many steps."""
     with TemporaryDirectory() as folder:
-        async with on_postgres(Path(folder)) as (bot, wire):
+        async with on_postgres(Path(folder), host=way.host) as (bot, reach):
+            wire = reach.wire
             first = await bot.ask("one fox")
             await bot.until(first, JobState.GENERATING)
             known = wire.connections
-            await wire.break_(fault)
+            await way.begin(reach)
+            if way.host != HERE:
+                # What is connected needs no name.
+                await wire.cut()
             await finish_all(bot.simulator)
             async with alongside(_is_taken(bot)) as asking:
                 await asyncio.sleep(steps * moment)
                 calls, during = wire.connections - known, await look(bot)
-                await wire.mend()
-                await wire.cut()
+                await reach.mend()
                 mended = time.monotonic()
                 is_taken = await asking
             while not is_taken:
@@ -94,7 +99,7 @@ async def outage(fault: Fault, *, steps: int, moment: float) -> Outcome:
             return await sum_up(
                 bot,
                 clips=len(bot.chat.clips()),
-                allowed=ALLOWED if fault != "slow" else replace(ALLOWED, is_named=None),
+                allowed=ALLOWED if way.name != "slow" else replace(ALLOWED, is_named=None),
                 minutes=steps * moment / 60,
                 calls=calls,
                 posts=0,
@@ -114,10 +119,10 @@ async def _is_taken(bot: RunningBot) -> bool:
 
 ROWS = tuple(
     Row(
-        name=f"PostgreSQL: {each}",
+        name=f"PostgreSQL: {each.name}",
         play=partial(outage, each),
         steps=STEPS,
         moment=SECONDS / STEPS,
     )
-    for each in get_args(Fault)
+    for each in (*ON_THE_WIRE, LOST)
 )

@@ -1,12 +1,13 @@
-"""Discord's REST out of order for ten minutes of the bot's clock, one fault at a time.
+"""Discord's REST, or its gateway, out of order for ten minutes of the bot's clock.
 
-Its gateway is well meanwhile.
+One of them, by one fault at a time; the other is well meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.conftest import MANUAL
 from tests.discord_server import DiscordServer
 from tests.fakes import MovableClock
 from tests.faults.chats import Scene, nothing, to_row
-from tests.faults.outages import Allowed
+from tests.faults.outages import Allowed, Row
 from tests.faults.reach import BY_ADDRESS, ON_THE_WIRE, Reach, Way, reached
 from tests.faults.test_discord import asked
 
@@ -46,6 +47,42 @@ async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]
         there = {"api_base_url": reach.to(server.api_base_url)}
         async with local_discord.community(there) as community:
             yield _to_scene(community, reach)
+
+
+@asynccontextmanager
+async def deaf_scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]:
+    """One that speaks as ever, and hears by way of the wire."""
+    async with (
+        Simulator(MANUAL, Faults()) as simulator,
+        DiscordServer() as server,
+        reached(folder, server.base_url, scheme=scheme, host=host) as reach,
+    ):
+        gateway = server.gateway
+        gateway.url = reach.to(gateway.url).replace("http", "ws", 1)
+        server.account.gateway_url = gateway.url
+        guild = server.guild("Foxes", guild_id=GUILD)
+        ana, ben = (server.person(name, guild) for name in ("Ana", "Ben"))
+        local_discord = LocalDiscord(folder, simulator, MovableClock(), server, guild, ana, ben)
+        async with local_discord.community({}) as community:
+            yield replace(_to_scene(community, reach), is_back=_listens(community))
+
+
+def _listens(community: Community) -> Callable[[], object]:
+    """Whether a session lasted from one look to the next.
+
+    While time runs this fast, one that just began may be given up with those before it.
+    """
+    gateway, adapter = community.discord.gateway, community.bot.app._adapters["discord"]
+    before: set[str] = set()
+
+    def look() -> bool:
+        now = {each.id for each in gateway.connected} if adapter.trouble is None else set()
+        is_lasting = bool(now & before)
+        before.clear()
+        before.update(now)
+        return is_lasting
+
+    return look
 
 
 def _to_scene(community: Community, reach: Reach) -> Scene:
@@ -81,4 +118,18 @@ _WAYS = (
     *(Way(name=each, begin=nothing) for each in ("503", "429", OF_CLOUDFLARE)),
     *BY_ADDRESS,
 )
-ROWS = tuple(to_row("Discord", scene, each, ALLOWED) for each in _WAYS)
+#: Our clock runs on, minutes in a second of true time, while a session is agreed on. Of what is
+#: slow nobody is named, unless it is looked at in that moment.
+OF_GATEWAY = replace(ALLOWED, seconds=900, is_named=True)
+OF_SLOW_GATEWAY = replace(OF_GATEWAY, is_named=None)
+
+
+def _to_gateway_row(way: Way) -> Row:
+    allowed = OF_SLOW_GATEWAY if way.name == "slow" else OF_GATEWAY
+    return to_row("Discord's gateway", deaf_scene, way, allowed)
+
+
+ROWS = (
+    *(to_row("Discord", scene, each, ALLOWED) for each in _WAYS),
+    *(_to_gateway_row(each) for each in (*ON_THE_WIRE, *BY_ADDRESS)),
+)
