@@ -24,6 +24,7 @@ from bot.job import STUCK_AFTER, TERMINAL, TRIES_BEFORE_TELLING, Failure, Job, J
 from bot.log import get_logger, naming
 from bot.ports import Generation, Submission
 from bot.refs import JobId, money
+from bot.routing.claims import reclaim
 from bot.steps.delivery import BROKEN_FETCHES, Deliverer, is_past_posting
 from bot.steps.reconciliation import Reconciler
 from bot.steps.step import StepContext
@@ -147,32 +148,25 @@ class JobTracker:
         return ledger.fail(tx, job, now, failure)
 
     async def _judge(self, job: Job) -> None:
-        """A generation failed: once more where the service was at fault, else give up."""
+        """A generation failed: an earlier one instead, or once more, or it is given up."""
         failure = job.provider_failure
         if failure is None:
             return
         now = self._context.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
-            is_last = attempts.generations(tx.conn, job.id) > 1 or current.cancel_requested
-            is_last = is_last or attempts.was_restored(tx.conn, job.id)
             if failure.code in MADE_AND_GONE:
                 return _write_off_gone(tx, current, failure, now)
+            if (made := reclaim(tx, current, now)) is not None:
+                return made
+            is_last = attempts.generations(tx.conn, job.id) > 1 or current.cancel_requested
+            is_last = is_last or attempts.was_restored(tx.conn, job.id)
             if is_last or failure.code != attempts.WORTH_ANOTHER:
                 return ledger.fail(tx, current, now, failure)
-            return jobs.move(
-                tx,
-                current,
-                JobState.ACCEPTED,
-                now,
-                admitted_at=None,
-                submitted_at=None,
-                generation_id=None,
-                provider_failure=None,
-                next_at=now,
-            )
+            return attempts.put_back(tx, current, now)
 
-        await self._context.result(job, write)
+        judged = await self._context.result(job, write)
+        self._context.hooks.watch(judged)
 
     async def _after(self, job: Job, error: BotError) -> None:
         """The error's type decides: try again later, or end the job."""

@@ -45,18 +45,20 @@ def claim(tx: Tx, secret_hash: str, generation_id: GenerationId, now: datetime) 
 
 
 def reclaim(tx: Tx, job: Job, now: datetime) -> Job | None:
-    """Give a job whose present attempt was not taken what an earlier one made after all.
+    """Give a job whose present attempt came to nothing what an earlier one made after all.
 
     That turned up while the present one was under way, so nobody could say whose clip is needed.
     """
     attempt = attempts.orphan(tx.conn, job.id)
-    if attempt is None or attempt.generation_id is None:
+    if attempt is None or attempt.generation_id in (None, job.generation_id):
         return None
     back = go_back(tx, job, attempt.provider)
     if back is None:
         return None
     generation_id, number = attempt.generation_id, attempt.submission.attempt
     settings.withdraw(tx, _key_of(generation_id))
+    if back.state is JobState.GENERATING:
+        back = attempts.put_back(tx, back, now)
     return attempts.adopt(tx, back, generation_id, "adopted", now, attempt=number)
 
 

@@ -134,6 +134,21 @@ def end(tx: Tx, job: Job, generation: Generation, now: datetime) -> Job:
     return job_rows.change(tx, job, provider_failure=_to_failure(generation), next_at=now)
 
 
+def put_back(tx: Tx, job: Job, now: datetime) -> Job:
+    """Put a job whose generation failed back in line, without that."""
+    return job_rows.move(
+        tx,
+        job,
+        JobState.ACCEPTED,
+        now,
+        admitted_at=None,
+        submitted_at=None,
+        generation_id=None,
+        provider_failure=None,
+        next_at=now,
+    )
+
+
 def _to_failure(generation: Generation) -> Failure:
     """A failed generation as the job's failure; only code `service` earns one more attempt."""
     failure = generation.failure or Failure(

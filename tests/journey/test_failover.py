@@ -225,6 +225,14 @@ async def sent_to_fal(services: TwoServices, job_id: JobId) -> None:
             await asyncio.sleep(0.05)
 
 
+async def made_late_at_luma(services: TwoServices, generation_id: str) -> None:
+    """Let it end there while its job is elsewhere, and wait until the operator hears of it."""
+    await services.luma.finish(generation_id)
+    async with asyncio.timeout(30):
+        while not any(generation_id in each.sentence for each in await services.bot.notes()):
+            await asyncio.sleep(0.02)
+
+
 async def test_a_clip_that_the_first_made_after_all_is_the_firsts(services: TwoServices) -> None:
     services.fal.faults.too_many("create", retry_after=3600)
     job_id, generation_id = await lost_at_luma(services)
@@ -248,16 +256,30 @@ async def test_what_the_first_made_while_the_second_is_asked_is_had_where_that_r
     released = services.fal.faults.hold_refusal("create", 429, "Rate limit exceeded")
     job_id, generation_id = await lost_at_luma(services)
     await sent_to_fal(services, job_id)
-    await services.luma.finish(generation_id)
-    async with asyncio.timeout(30):
-        while not any(generation_id in each.sentence for each in await services.bot.notes()):
-            await asyncio.sleep(0.02)
+    await made_late_at_luma(services, generation_id)
     released.set()
     job = await services.bot.delivered(job_id)
     assert (job.plan and job.plan.provider) == "luma"
     assert services.accepted() == (1, 0)
     untold = await services.bot.app.database.read(settings.untold)
     assert not any(generation_id in each.sentence for each in untold)
+    await services.bot.check_books()
+
+
+@pytest.mark.parametrize("why", ["Job failed", "Content moderation failed"])
+async def test_what_the_first_made_while_the_second_runs_is_had_where_that_fails(
+    services: TwoServices, why: str
+) -> None:
+    job_id, generation_id = await lost_at_luma(services)
+    await sent_to_fal(services, job_id)
+    await services.bot.until(job_id, JobState.GENERATING)
+    await made_late_at_luma(services, generation_id)
+    [at_fal] = services.fal.generations
+    await services.fal.fail(at_fal, why)
+    job = await services.bot.delivered(job_id)
+    assert (job.plan and job.plan.provider) == "luma"
+    assert services.accepted() == (1, 1)
+    assert len(services.bot.chat.clips(job_id)) == 1
     await services.bot.check_books()
 
 
