@@ -83,8 +83,10 @@ class Threads:
                 return str((await message.create_thread(name=to_name(about))).id)
             opened = await self._open_alone(channel, about, is_tried=is_tried)
         except (discord.DiscordServerError, aiohttp.ClientError, OSError) as error:
+            # What was opened unheard is looked for at once; else it waits as any message does.
+            is_lost = asked is None and not is_tried
             raise DeliveryUnavailable(
-                "Discord has a problem right now.", retry_after=AGAIN_SECONDS
+                "Discord has a problem right now.", retry_after=AGAIN_SECONDS if is_lost else None
             ) from error
         except discord.HTTPException as error:
             if error.code == EXISTS and asked is not None:

@@ -266,6 +266,10 @@ async def test_a_mention_has_its_thread_at_its_message(open_community: OpenCommu
     assert community.discord.said(community.general) == []
 
 
+def threads_of(community: Community) -> list[Channel]:
+    return [each for each in community.guild.channels.values() if each.is_thread]
+
+
 @pytest.mark.parametrize("status", [None, 503])
 async def test_a_thread_that_was_opened_unheard_is_used(
     open_community: OpenCommunity, status: int | None
@@ -288,18 +292,26 @@ async def test_a_threads_answer_that_is_lost_opens_no_second_one(
     open_community: OpenCommunity,
 ) -> None:
     community = await open_community({"thread": "new"})
-    guild, faults = community.guild, community.discord.faults
-
-    def threads() -> list[Channel]:
-        return [each for each in guild.channels.values() if each.is_thread]
-
     await community.ana.answer(await community.ana.slash("ray create", prompt="a fox"))
-    faults.add("POST", "/threads$", status=502, when="after")
+    community.discord.faults.add("POST", "/threads$", status=502, when="after")
     await community.ana.slash("ray create", prompt="a fox")
-    await community.discord.wait_for(lambda: len(threads()) > 1)
-    await community.hurry(lambda: all(community.clips(each) for each in threads()))
-    assert len(threads()) == 2
+    await community.discord.wait_for(lambda: len(threads_of(community)) > 1)
+    await community.hurry(lambda: all(community.clips(each) for each in threads_of(community)))
+    assert len(threads_of(community)) == 2
     assert community.discord.said(community.general) == []
+
+
+async def test_a_thread_that_discord_cannot_open_is_asked_for_ever_more_rarely(
+    open_community: OpenCommunity,
+) -> None:
+    community = await open_community({"thread": "new"})
+    asked = "POST", "/threads$"
+    community.discord.faults.add(*asked, status=503, times=1000)
+    await community.ana.slash("ray create", prompt="a fox")
+    await community.discord.wait_for(lambda: len(community.discord.requests_to(*asked)) > 0)
+    for _ in range(15):
+        await community.bot.clock.let_pass(seconds=2)
+    assert len(community.discord.requests_to(*asked)) <= 12
 
 
 async def test_a_restart_finds_the_thread_again(local_discord: LocalDiscord) -> None:
