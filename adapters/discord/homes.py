@@ -59,16 +59,24 @@ class Homes:
     async def _members(
         self, client: discord.Client, user_id: int
     ) -> AsyncIterator[discord.Member]:
-        """Where somebody counted last, then as the servers stand, several asked at once."""
+        """Where somebody counted last, then as the servers stand, several asked at once.
+
+        What one of them could not tell is raised behind what the others told.
+        """
         last = client.get_guild(self._last.get(user_id, 0))
         if last is not None and (member := await self._member(last, user_id)) is not None:
             yield member
         others = [each for each in client.guilds if each is not last]
+        fault: BaseException | None = None
         for start in range(0, len(others), AT_ONCE):
             asked = (self._member(each, user_id) for each in others[start : start + AT_ONCE])
-            for found in await asyncio.gather(*asked):
-                if found is not None:
+            for found in await asyncio.gather(*asked, return_exceptions=True):
+                if isinstance(found, BaseException):
+                    fault = fault or found
+                elif found is not None:
                     yield found
+        if fault is not None:
+            raise fault
 
     async def _member(self, guild: discord.Guild, user_id: int) -> discord.Member | None:
         if not await self._studio.serves(f"{NAME}:{guild.id}"):

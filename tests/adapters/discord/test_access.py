@@ -227,6 +227,18 @@ async def test_a_home_is_looked_for_in_several_servers_at_once(
         assert "Your usage" in told.content
 
 
+async def test_a_server_that_cannot_be_asked_hides_no_home_in_another(
+    local_discord: LocalDiscord,
+) -> None:
+    wolves = local_discord.discord.guild("Wolves")
+    access = {**OPEN, "servers": [str(GUILD), str(wolves.id)]}
+    async with local_discord.community(access=access) as community:
+        community.discord.faults.drop("GET", rf"^/guilds/{wolves.id}/members/", times=9)
+        await community.ana.say(community.ana.dm, "usage")
+        told = await community.discord.wait_message(community.ana.dm)
+        assert "Your usage" in told.content
+
+
 # ---- refusals ----------------------------------------------------------------------------------
 
 
