@@ -84,7 +84,7 @@ class PrivateReplies:
                 unfurl_links=False,
                 unfurl_media=False,
             )
-        except (OSError, aiohttp.ClientError, SlackClientError) as error:
+        except (OSError, aiohttp.ClientError, SlackClientError, UnicodeDecodeError) as error:
             log.info("slack.not_answered", cause=type(error).__name__)
             return False
         return bool(got.status_code == OK)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 
 from bot.errors import ConfigError
 from bot.job import JobState
@@ -17,6 +19,7 @@ from bot.log import setup_logging
 from bot.refs import JobId
 from tests.adapters.slack.conftest import Community, LocalSlack
 from tests.slack_server import Message
+from tests.slack_server.answers import Answers
 
 
 def job_of(clip: Message) -> JobId:
@@ -264,6 +267,19 @@ async def test_a_form_that_slack_no_longer_takes_is_answered_with_a_sentence(
     assert "code" not in sentence
     again = await community.ana.slash("/ray", "", community.general)
     assert (await again.wait_view()).is_open
+
+
+async def test_a_proxys_answer_that_is_no_text_ends_no_bot(
+    community: Community, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def garble(request: web.BaseRequest) -> web.Response:
+        return web.Response(status=502, body=b"\xe9", content_type="text/html", charset="utf-8")
+
+    async with RawTestServer(garble) as proxy:
+        monkeypatch.setattr(Answers, "link", lambda *_: str(proxy.make_url("/")))
+        await community.ana.slash("/ray", "usage", community.general)
+        told = await community.ana.wait_ephemeral()
+        assert "Your usage" in told.plain
 
 
 async def test_no_words_and_no_tokens_stand_in_the_log(
