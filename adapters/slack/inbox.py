@@ -101,19 +101,22 @@ class SlackInbox:
         async with asyncio.TaskGroup() as group:
             while True:
                 until = self._clock.now() - LEFT_AFTER
+                # Who is at something now may have done it before the answer to the read is here.
+                self._late = {who: task for who, task in self._late.items() if not task.done()}
+                at_it = frozenset(self._in_hand)
                 try:
-                    found = await self._inbox.undone(NAME)
-                    self._take_up([each for each in found if self._is_left(each, until)], group)
+                    found = [
+                        each
+                        for each in await self._inbox.undone(NAME)
+                        if each.held_at <= until and each.key not in at_it
+                    ]
+                    self._take_up(found, group)
                 except StoreError as error:
                     log.error("slack.inbox_unread", cause=error.sentence)  # noqa: TRY400
                 await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
 
-    def _is_left(self, noted: Noted, until: datetime) -> bool:
-        return noted.held_at <= until and noted.key not in self._in_hand
-
     def _take_up(self, left: Sequence[Noted], group: asyncio.TaskGroup) -> None:
         """Begin with it: a person's requests in their order, beside those of others."""
-        self._late = {who: task for who, task in self._late.items() if not task.done()}
         by_person: dict[Person, list[Noted]] = {}
         for noted in left:
             person = str(noted.payload.get("workspace")), str(noted.payload.get("user"))

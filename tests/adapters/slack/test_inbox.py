@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
 
-from adapters.slack.inbox import HOLD_EVERY
+from adapters.slack.events import SlackEvent
+from adapters.slack.inbox import HOLD_EVERY, LEFT_AFTER, LOOK_EVERY, SlackInbox
+from bot.store.inbox import Noted
 from tests.adapters.slack.conftest import Community, LocalSlack, picture
 from tests.adapters.slack.test_doubts import kept, leave
 from tests.adapters.slack.test_wire import asked
+from tests.fakes import MovableClock
 from tests.postgres import postgres_database
 from tests.slack_server import Asked, Gate
 
@@ -129,3 +136,66 @@ async def test_what_takes_long_is_left_to_the_process_that_is_at_it(
                 gate.open()
                 await slow.wait_said()
             assert [each.messages for each in asked] == [one.ana.ephemerals, one.ben.ephemerals]
+
+
+@dataclass
+class SlowBook:
+    """An inbox that tells of one old request, and of what stood there when it was asked."""
+
+    noted: Noted
+    is_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    is_done: bool = False
+    reads: int = 0
+
+    async def undone(self, adapter: str) -> tuple[Noted, ...]:
+        found = () if self.is_done else (self.noted,)
+        self.reads += 1
+        if self.reads == 2:
+            self.is_asked.set()
+            await self.may_answer.wait()
+        return found
+
+    async def hold(self, adapter: str, keys: Collection[str]) -> None:
+        """Whoever reads slowly hears of it too late."""
+
+    async def done(self, adapter: str, key: str) -> None:
+        self.is_done = True
+
+
+async def test_what_is_carried_out_while_the_book_is_read_is_not_begun_again() -> None:
+    clock = MovableClock()
+    heard = SlackEvent(kind="command", key="slack:T1:1", workspace="T1", user="U1", text="usage")
+    at = clock.now() - 2 * LEFT_AFTER
+    noted = Noted(key=heard.key, payload=heard.model_dump(mode="json"), received_at=at, held_at=at)
+    book, may_end, begun = SlowBook(noted), asyncio.Event(), list[str]()
+
+    async def carry_out(heard: SlackEvent) -> None:
+        async with inbox.in_hand(heard):
+            begun.append(heard.key)
+            await may_end.wait()
+
+    async def alone(role: str, work: Callable[[], Awaitable[None]]) -> None:
+        await work()
+
+    studio: Any = SimpleNamespace(
+        inbox=book, replicas=SimpleNamespace(is_single=False, alone=alone)
+    )
+    inbox = SlackInbox(studio, clock=clock, carry_out=carry_out, tell_late=carry_out)
+    running = asyncio.create_task(inbox.run(()))
+    async with asyncio.timeout(10):
+        while not begun:
+            await asyncio.sleep(0)
+        while not book.is_asked.is_set():
+            clock.move(seconds=LOOK_EVERY.total_seconds())
+            await asyncio.sleep(0.01)
+        may_end.set()
+        while not book.is_done:
+            await asyncio.sleep(0)
+        book.may_answer.set()
+        while book.reads < 3:
+            clock.move(seconds=LOOK_EVERY.total_seconds())
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait({running})
+    assert begun == [heard.key]
