@@ -51,9 +51,7 @@ class Reconciler:
                 )
                 self._context.hooks.watch(generating)
             case Absent():
-                waiting = await self._context.result(job, self._count_absence)
-                if waiting.state is JobState.GENERATING:
-                    self._context.hooks.watch(waiting)
+                self._context.hooks.watch(await self._context.result(job, self._count_absence))
             case CannotTell():
                 await self._become_uncertain(job)
 

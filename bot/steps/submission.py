@@ -342,9 +342,7 @@ class Submitter:
             attempts.finish(tx, job.id, submission.attempt, "refused")
             return reclaim(tx, current, self._context.clock.now()) or write(tx, current)
 
-        kept = await self._keep(job, write_refusal)
-        if kept.state is JobState.GENERATING:
-            self._context.hooks.watch(kept)
+        self._context.hooks.watch(await self._keep(job, write_refusal))
 
     async def _keep(self, job: Job, write: Callable[[Tx, Job], Job]) -> Job:
         """Write what the provider answered, if the job still stands where it was sent from."""

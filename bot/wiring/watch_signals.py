@@ -35,9 +35,10 @@ class Relay:
         return {watch_role(name): each.run for name, each in self._watchers.items()}
 
     def watch(self, job: Job) -> None:
-        """A generation runs."""
-        if job.state is JobState.GENERATING and job.plan is not None:
-            self._watchers[job.plan.provider].watch(job)
+        """A generation runs; that of a service that is configured no more waits for it."""
+        watcher = self._watchers.get(job.plan.provider) if job.plan is not None else None
+        if job.state is JobState.GENERATING and watcher is not None:
+            watcher.watch(job)
 
     def nudge(self, provider: str) -> None:
         """Somebody waits, or a slot became free."""
