@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from bot.studio import Document
 
 log = get_logger(__name__)
-#: In the memo: the file whose bytes are up; since when its last call was made or may have been;
-#: the file that is being withdrawn; whether Slack has refused our blocks with it.
-FILE, SHOWING, WITHDRAWN, IS_PLAIN = "file", "showing", "withdrawn", "is_plain"
+#: In the memo: the file whose bytes are up, and what of the clip it is; since when its last call
+#: was made or may have been; the file that is being withdrawn; whether Slack has refused our
+#: blocks with it.
+FILE, FORM, SHOWING, WITHDRAWN, IS_PLAIN = "file", "form", "showing", "withdrawn", "is_plain"
 #: Between looks for the message, in one call.
 LOOKS = (0.0, 0.5, 1.0, 1.5, 3.0, 4.0)
 LOOK_AGAIN_SECONDS = 15.0
@@ -66,6 +67,10 @@ class Uploads:
         if _in_vain(memo, thread) >= MOST_IN_VAIN:
             raise ThreadGone("Slack took the clip and never showed it.")
         drawn = render.draw(notice, now=self._clock.now())
+        if (memo.get(FORM) or "original") != notice.form:
+            # What is up, and nobody has seen, is not what these words are about.
+            await memo.put(FILE, "")
+            await memo.put(FORM, notice.form)
         if not memo.get(FILE):
             await memo.put(FILE, await self._upload(thread, notice, drawn))
         await self._show(thread, notice, drawn, memo)

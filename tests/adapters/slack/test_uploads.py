@@ -389,6 +389,19 @@ async def test_an_internal_error_is_looked_into_and_then_has_words_only(
     assert "initial_comment" in harness.calls(SHOW)[-1].args
 
 
+async def test_what_was_uploaded_smaller_is_not_shown_with_the_words_of_the_clip_itself(
+    harness: DeliveryHarness,
+) -> None:
+    """A process that was killed knew how much the place takes; the next one does not."""
+    harness.pause(SHOW, 20)
+    with pytest.raises(DeliveryUnavailable):
+        await harness.show(form="smaller")
+    harness.clock.move(seconds=20)
+    await harness.show()
+    assert len(harness.calls(PLACE)) == 2
+    assert [each.file for each in harness.clips()] == harness.files[1:]
+
+
 async def test_a_file_that_slack_dropped_is_uploaded_again(harness: DeliveryHarness) -> None:
     harness.pause(SHOW, 20)
     await later(harness)
