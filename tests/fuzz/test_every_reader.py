@@ -105,6 +105,7 @@ MET: Mapping[str, tuple[str, ...]] = {
 #: Readers that meet nothing of strangers, or only through one of those above.
 APART: Mapping[str, str] = {
     "adapters.discord.refusals.read_sign_in": "reads the type of an error of discord.py",
+    "adapters.slack.addresses.read_ts": "through to_share, in test_slack_answers",
     "adapters.slack.posted.read_page": "through Posted and Mentions, in test_slack_answers",
     "adapters.near_words.read_admin": "through own_place and slack.admin",
     "bot.dialects.fal_queue.read_signed": "through fal's read_callback, in test_answers",
