@@ -12,7 +12,13 @@ from bot.store.schema import jobs
 from bot.store.transaction import Tx
 
 #: Where a job waits for its own next step, and for how long it ever does.
-BY_STEPS = (JobState.ACCEPTED, JobState.SUBMITTING, JobState.FETCHING, JobState.DELIVERING)
+BY_STEPS = (
+    JobState.ACCEPTED,
+    JobState.SUBMITTING,
+    JobState.GENERATING,
+    JobState.FETCHING,
+    JobState.DELIVERING,
+)
 LONGEST_SLEEP, SOON = timedelta(hours=6), timedelta(minutes=1)
 
 
