@@ -11,7 +11,7 @@ from bot.store.jobs import to_job
 from bot.store.schema import jobs
 from bot.store.transaction import Tx
 
-#: Where a job waits for its own next step, and for how long it ever does.
+#: Where a job goes on by itself, and how long it sleeps at most; a film that is woken only looks.
 BY_STEPS = (
     JobState.ACCEPTED,
     JobState.SUBMITTING,
