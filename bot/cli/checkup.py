@@ -73,7 +73,9 @@ async def look_within(config: Config, database: Database, media: Media) -> list[
     """What is found from inside the bot that runs on this database and keeps its files there."""
     return [
         *_look_at_tables(config),
-        *await _look_inside(config, database, media),
+        *await inspect(database),
+        _well(await database.describe()),
+        *await _look_at_files(config, database, media),
         *await _look_at_services(config, ANSWER_WITHIN),
         *await _look_at_chats(config, ANSWER_WITHIN),
     ]
@@ -113,27 +115,22 @@ async def _look_at_database(config: Config) -> list[Finding]:
         database = open_database(database_url(config))
     except ConfigError as error:
         return [_amiss(error.sentence)]
+    found: list[Finding] = []
     try:
         if not database.exists():
             new = f"There is no database at {database.place} yet; the first start makes it"
             return [_well(new)]
         await database.start_reading()
+        found += await inspect(database)
+        found.append(_well(await database.describe()))
+        if mark := await database.read(copy_marker.read):
+            found.append(_amiss(copy_marker.describe(database.place, mark)))
         with closing(look_at_media(config.bot.media_url, config.bot.data_dir)) as media:
-            found = await _look_inside(config, database, media)
-        mark = await database.read(copy_marker.read)
-        return [*found, _amiss(copy_marker.describe(database.place, mark))] if mark else found
+            return [*found, *await _look_at_files(config, database, media)]
     except (ConfigError, StoreError) as error:
-        return [_amiss(error.sentence)]
+        return [*found, _amiss(error.sentence)]
     finally:
         await database.stop()
-
-
-async def _look_inside(config: Config, database: Database, media: Media) -> list[Finding]:
-    return [
-        *await inspect(database),
-        *await _look_at_files(config, database, media),
-        _well(await database.describe()),
-    ]
 
 
 async def _look_at_files(config: Config, database: Database, media: Media) -> list[Finding]:

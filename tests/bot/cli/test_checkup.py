@@ -545,8 +545,9 @@ async def test_a_media_folder_that_may_not_be_looked_at_is_said(
         return exists(path)
 
     monkeypatch.setattr(Path, "exists", refuse)
-    [amiss] = (await said(config))[1]
+    well, [amiss] = await said(config)
     assert amiss == f"[bot] data_dir: {tmp_path}/data/media cannot be used: Permission denied."
+    assert "The books add up" in well
 
 
 async def test_a_disk_that_is_nearly_full_is_said(tmp_path: Path, simulator: Simulator) -> None:
