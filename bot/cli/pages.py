@@ -82,11 +82,10 @@ def _midnight(said: str, option: str, zone: ZoneInfo, *, days: int = 0) -> datet
         raise InvalidRequest(f"{option}: {shown!r} is no day; write 2026-11-30.") from None
 
 
+# ---- usage -----------------------------------------------------------------------------------
+
 FREE = Micros(0)
 _BORNE = "Services took {} more, for jobs that ended without a clip and were charged to nobody."
-
-
-# ---- usage -----------------------------------------------------------------------------------
 
 
 def usage_text(rows: Sequence[UsageRow], *, by: Grouping, form: Form, borne: Micros = FREE) -> str:

@@ -34,8 +34,10 @@ ALLOWED = Allowed(party="discord", calls=60, posts=15, seconds=150, is_named=Fal
 
 
 @asynccontextmanager
-async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]:
-    """A bot that serves a server."""
+async def house(
+    folder: Path, *, scheme: str, host: str
+) -> AsyncIterator[tuple[LocalDiscord, Reach]]:
+    """A server with two people, and a way to it."""
     async with (
         Simulator(MANUAL, Faults()) as simulator,
         DiscordServer() as server,
@@ -43,8 +45,14 @@ async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]
     ):
         guild = server.guild("Foxes", guild_id=GUILD)
         ana, ben = (server.person(name, guild) for name in ("Ana", "Ben"))
-        local_discord = LocalDiscord(folder, simulator, MovableClock(), server, guild, ana, ben)
-        there = {"api_base_url": reach.to(server.api_base_url)}
+        yield LocalDiscord(folder, simulator, MovableClock(), server, guild, ana, ben), reach
+
+
+@asynccontextmanager
+async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]:
+    """A bot that serves a server."""
+    async with house(folder, scheme=scheme, host=host) as (local_discord, reach):
+        there = {"api_base_url": reach.to(local_discord.discord.api_base_url)}
         async with local_discord.community(there) as community:
             yield _to_scene(community, reach)
 
@@ -52,17 +60,10 @@ async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]
 @asynccontextmanager
 async def deaf_scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]:
     """One that speaks as ever, and hears by way of the wire."""
-    async with (
-        Simulator(MANUAL, Faults()) as simulator,
-        DiscordServer() as server,
-        reached(folder, server.base_url, scheme=scheme, host=host) as reach,
-    ):
-        gateway = server.gateway
-        gateway.url = reach.to(gateway.url).replace("http", "ws", 1)
-        server.account.gateway_url = gateway.url
-        guild = server.guild("Foxes", guild_id=GUILD)
-        ana, ben = (server.person(name, guild) for name in ("Ana", "Ben"))
-        local_discord = LocalDiscord(folder, simulator, MovableClock(), server, guild, ana, ben)
+    async with house(folder, scheme=scheme, host=host) as (local_discord, reach):
+        server = local_discord.discord
+        server.gateway.url = reach.to(server.gateway.url).replace("http", "ws", 1)
+        server.account.gateway_url = server.gateway.url
         async with local_discord.community({}) as community:
             yield replace(_to_scene(community, reach), is_back=_listens(community))
 
