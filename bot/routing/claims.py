@@ -56,7 +56,9 @@ def reclaim(tx: Tx, job: Job, now: datetime) -> Job | None:
     if back is None:
         return None
     generation_id, number = attempt.generation_id, attempt.submission.attempt
-    settings.withdraw(tx, _key_of(generation_id))
+    if not settings.withdraw(tx, _key_of(generation_id)):
+        sentence = f"Generation {generation_id}, which you heard of as lost, is {job.id}'s."
+        settings.note_operator(tx, f"found:{generation_id}", sentence, now, job.id)
     if back.state is JobState.GENERATING:
         back = attempts.put_back(tx, back, now)
     return attempts.adopt(tx, back, generation_id, "adopted", now, attempt=number)

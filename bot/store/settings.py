@@ -262,10 +262,11 @@ def note_operator(
     )
 
 
-def withdraw(tx: Tx, key: str) -> None:
-    """Take a notice back that is no longer so, unless the operator has heard it."""
+def withdraw(tx: Tx, key: str) -> bool:
+    """Take a notice back that is no longer so; False where the operator has heard it."""
     is_untold = operator_notices.c.told_at.is_(None)
-    tx.conn.execute(delete(operator_notices).where(operator_notices.c.key == key, is_untold))
+    wanted = delete(operator_notices).where(operator_notices.c.key == key, is_untold)
+    return tx.conn.execute(wanted).rowcount > 0
 
 
 def untold(conn: Connection) -> list[OperatorNotice]:

@@ -250,19 +250,27 @@ async def test_a_clip_that_the_first_made_after_all_is_the_firsts(services: TwoS
     await services.bot.check_books()
 
 
+@pytest.mark.parametrize("is_told", [False, True])
 async def test_what_the_first_made_while_the_second_is_asked_is_had_where_that_refuses(
     services: TwoServices,
+    is_told: bool,
 ) -> None:
     released = services.fal.faults.hold_refusal("create", 429, "Rate limit exceeded")
     job_id, generation_id = await lost_at_luma(services)
     await sent_to_fal(services, job_id)
     await made_late_at_luma(services, generation_id)
+    database, key = services.bot.app.database, f"orphan:{generation_id}"
+    if is_told:
+        now = services.bot.clock.now()
+        await database.write(lambda tx: settings.tell(tx, key, now))
     released.set()
     job = await services.bot.delivered(job_id)
     assert (job.plan and job.plan.provider) == "luma"
     assert services.accepted() == (1, 0)
-    untold = await services.bot.app.database.read(settings.untold)
-    assert not any(generation_id in each.sentence for each in untold)
+    about = [each for each in await services.bot.notes() if generation_id in each.sentence]
+    # Who heard that it is lost hears that it is not.
+    assert not about or f"is {job_id}'s." in about[-1].sentence
+    assert about or not is_told
     await services.bot.check_books()
 
 
