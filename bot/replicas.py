@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -16,6 +16,10 @@ class Replicas(Protocol):
     """This process among those that work on the same database."""
 
     @property
+    def name(self) -> str:
+        """This process's own; a start makes a new one."""
+
+    @property
     def is_single(self) -> bool:
         """Whether there never is another process."""
 
@@ -27,6 +31,12 @@ class Replicas(Protocol):
 
     async def is_held(self, role: str) -> bool:
         """Whether any process has this role now; raises `StoreError`."""
+
+    async def gone(self, names: Collection[str]) -> frozenset[str]:
+        """Those of these processes that are not there now: dead, frozen, or cut off.
+
+        One that is only cut off for a moment is back the next time. Raises `StoreError`.
+        """
 
     def turn(self, name: str) -> AbstractAsyncContextManager[None]:
         """Be the only one, in any process, who is busy with this; others wait for their turn.

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 #: After a longer break a person has asked again; the studio sees it the same way.
 CARRIED_OUT_WITHIN = timedelta(minutes=10)
-#: Where others are at work, what was in hand since is still in good hands.
-LEFT_AFTER, LOOK_EVERY = timedelta(seconds=30), timedelta(seconds=15)
-#: How often a process says what it is at.
-HOLD_EVERY = timedelta(seconds=5)
+#: Where others are at work, each looks so often for what nobody has in hand any more.
+LOOK_EVERY = timedelta(seconds=5)
 #: What was left of so many people is carried out at once.
 AT_ONCE = 16
 Person = tuple[str, str]
@@ -50,16 +48,15 @@ class SlackInbox:
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def at_start(self) -> Sequence[Noted]:
-        """What the last process left; where others are at work, that only shows with time."""
+        """What the last process left; where others are at work, that shows later."""
         return await self._inbox.undone(NAME) if self._replicas.is_single else ()
 
     async def run(self, left: Sequence[Noted]) -> None:
-        """Take up what was left; where others are at work, one of them looks until cancelled."""
+        """Take up what was left; where others are at work, look until cancelled for more."""
         async with asyncio.TaskGroup() as group:
             self._take_up(left, group)
             if not self._replicas.is_single:
-                group.create_task(self._hold(), name="slack hold")
-                await self._replicas.alone("slack inbox", self._look)
+                await self._look(group)
 
     async def note(self, heard: SlackEvent) -> bool:
         """Keep it, where it must survive this process; False where it was told before."""
@@ -87,33 +84,28 @@ class SlackInbox:
             # It is carried out again later; a job has its own key against that.
             log.error("slack.not_noted", cause=error.sentence)  # noqa: TRY400
 
-    async def _hold(self) -> None:
-        """Say again and again what is in hand here."""
+    async def _look(self, group: asyncio.TaskGroup) -> None:
+        """Take up what is seen in nobody's hands twice: a process may be cut off for a moment."""
+        before = frozenset[str]()
         while True:
-            await self._clock.wait(asyncio.Event(), self._clock.now() + HOLD_EVERY)
+            # Who is at something now may have done it before the answer to the read is here.
+            self._late = {who: task for who, task in self._late.items() if not task.done()}
             try:
-                if self._in_hand:
-                    await self._inbox.hold(NAME, tuple(self._in_hand))
+                left = await self._left(frozenset(self._in_hand))
+                again = [each for each in left if each.key in before]
+                self._take_up(await self._inbox.take(NAME, again) if again else (), group)
+                before = frozenset(each.key for each in left)
             except StoreError as error:
-                log.error("slack.not_held", cause=error.sentence)  # noqa: TRY400
+                before = frozenset()
+                log.error("slack.inbox_unread", cause=error.sentence)  # noqa: TRY400
+            await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
 
-    async def _look(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            while True:
-                until = self._clock.now() - LEFT_AFTER
-                # Who is at something now may have done it before the answer to the read is here.
-                self._late = {who: task for who, task in self._late.items() if not task.done()}
-                at_it = frozenset(self._in_hand)
-                try:
-                    found = [
-                        each
-                        for each in await self._inbox.undone(NAME)
-                        if each.held_at <= until and each.key not in at_it
-                    ]
-                    self._take_up(found, group)
-                except StoreError as error:
-                    log.error("slack.inbox_unread", cause=error.sentence)  # noqa: TRY400
-                await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
+    async def _left(self, at_it: frozenset[str]) -> Sequence[Noted]:
+        """What this process has no longer in hand, or a process had that is gone."""
+        undone = [each for each in await self._inbox.undone(NAME) if each.key not in at_it]
+        own = self._replicas.name
+        gone = await self._replicas.gone({each.held_by for each in undone} - {own})
+        return [each for each in undone if each.held_by == own or each.held_by in gone]
 
     def _take_up(self, left: Sequence[Noted], group: asyncio.TaskGroup) -> None:
         """Begin with it: a person's requests in their order, beside those of others."""

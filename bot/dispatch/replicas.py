@@ -13,7 +13,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 
 import psycopg
@@ -38,10 +38,11 @@ GOOD_SECONDS = 1.0
 #: PostgreSQL takes no longer notices.
 LONGEST_NOTICE = 7900
 #: Any session's, as PostgreSQL shows the halves of a lock's number.
-_IS_HELD = (
-    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+_HELD = (
+    "SELECT (classid::bigint << 32) | objid::bigint AS n FROM pg_locks"
+    " WHERE locktype = 'advisory' AND granted AND objsubid = 1"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    " AND (classid::bigint << 32) | objid::bigint = %s)"
+    " AND (classid::bigint << 32) | objid::bigint = ANY(%s::bigint[])"
 )
 _TRY = "SELECT n, pg_try_advisory_lock(n) FROM unnest(%s::bigint[]) AS n"
 log = get_logger(__name__)
@@ -55,7 +56,8 @@ class PostgresReplicas:
         self._url = url
         #: A name of this process's own: a start makes a new one.
         self.name = secrets.token_hex(8)
-        self._roles: dict[str, _Role] = {}
+        #: That of this process shows the others that it is there.
+        self._roles = {self.name: _Role(self.name, kind="process")}
         self._ears: dict[str, Callable[[Mapping[str, str]], None]] = {}
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(10_000)
         self._turns = Turns(self._connect)
@@ -78,14 +80,23 @@ class PostgresReplicas:
             log.warning("replica.off_duty", role=role)
 
     async def is_held(self, role: str) -> bool:
-        """Ask the database, over a connection of its own."""
+        """Ask the database."""
+        return bool(await self._held([to_number("role", role)]))
+
+    async def gone(self, names: Collection[str]) -> frozenset[str]:
+        """Those whose connection, and so their lock, has ended."""
+        numbers = {to_number("process", name): name for name in names}
+        held = await self._held(list(numbers)) if numbers else ()
+        return frozenset(names) - {numbers[each] for each in held}
+
+    async def _held(self, numbers: list[int]) -> frozenset[int]:
+        """Those of these locks that any session has, asked over a connection of its own."""
         try:
             async with await self._connect() as conn:
-                found = await conn.execute(_IS_HELD, (to_number("role", role),))
-                row = await found.fetchone()
+                found = await conn.execute(_HELD, (numbers,))
+                return frozenset(row[0] for row in await found.fetchall())
         except psycopg.Error as error:
             raise StoreError("The database cannot be reached. Try again.") from error
-        return row is not None and bool(row[0])
 
     def turn(self, name: str) -> AbstractAsyncContextManager[None]:
         """Wait for whoever is busy with this, in any process."""
@@ -215,8 +226,8 @@ async def _give_up(asking: asyncio.Future[None]) -> None:
 class _Role:
     """What only one process does; ours while `held` is set, unless that is uncertain just now."""
 
-    def __init__(self, name: str) -> None:
-        self.number = to_number("role", name)
+    def __init__(self, name: str, *, kind: str = "role") -> None:
+        self.number = to_number(kind, name)
         self.held = asyncio.Event()
         self.is_certain = False
         self._lost = asyncio.Event()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
 
@@ -11,6 +12,7 @@ class SingleProcess:
     """Every role is ours from the start, and there is nobody to tell anything."""
 
     def __init__(self) -> None:
+        self.name = secrets.token_hex(8)
         #: Each with how many have it or wait for it.
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
 
@@ -28,6 +30,10 @@ class SingleProcess:
         """Whatever it is."""
         del role
         return True
+
+    async def gone(self, names: Collection[str]) -> frozenset[str]:
+        """All but this one."""
+        return frozenset(names) - {self.name}
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:

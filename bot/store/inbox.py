@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
 
 from bot.store.portable import insert_new
 from bot.store.schema import inbox
@@ -26,23 +26,35 @@ class Noted:
     key: str
     payload: Mapping[str, object]
     received_at: datetime
-    #: When a process last had it in hand, as far as it said so.
-    held_at: datetime
+    #: The process that has it in hand, or had; none where an earlier version kept it.
+    held_by: str
 
 
-def note(tx: Tx, adapter: str, key: str, payload: Mapping[str, object], now: datetime) -> bool:
-    """Write down what came in; False where its key is known."""
+def note(
+    tx: Tx, adapter: str, key: str, payload: Mapping[str, object], now: datetime, *, by: str
+) -> bool:
+    """Write down what came in, and which process has it; False where its key is known."""
     row = {"adapter": adapter, "key": key, "payload": dict(payload), "received_at": now}
-    return insert_new(tx, inbox, row)
+    return insert_new(tx, inbox, {**row, "held_by": by})
 
 
-def hold(tx: Tx, adapter: str, keys: Collection[str], now: datetime) -> None:
-    """Say of each that somebody is at it now."""
-    tx.conn.execute(
+def take(tx: Tx, adapter: str, left: Collection[Noted], *, by: str) -> tuple[Noted, ...]:
+    """Give these to a process; those that are still in the same hands are its own now."""
+    return tuple(each for each in left if _is_taken(tx, adapter, each, by))
+
+
+def _is_taken(tx: Tx, adapter: str, left: Noted, by: str) -> bool:
+    taken = tx.conn.execute(
         update(inbox)
-        .where(inbox.c.adapter == adapter, inbox.c.key.in_(keys), inbox.c.done_at.is_(None))
-        .values(held_at=now)
+        .where(
+            inbox.c.adapter == adapter,
+            inbox.c.key == left.key,
+            inbox.c.done_at.is_(None),
+            func.coalesce(inbox.c.held_by, "") == left.held_by,
+        )
+        .values(held_by=by)
     )
+    return bool(taken.rowcount)
 
 
 def done(tx: Tx, adapter: str, key: str, now: datetime) -> None:
@@ -62,7 +74,7 @@ def undone(conn: Connection, adapter: str) -> tuple[Noted, ...]:
             key=row.key,
             payload=row.payload,
             received_at=row.received_at,
-            held_at=row.held_at or row.received_at,
+            held_by=row.held_by or "",
         )
         for row in rows
     )

@@ -43,7 +43,7 @@ class UtcTime(TypeDecorator[datetime]):
 #: The scope of the settings under which a copy says that it is one, and since when.
 COPY = "copy"
 #: The newest file in `migrations/versions`; a start on this schema need not load Alembic.
-HEAD = "0009"
+HEAD = "0010"
 
 metadata = MetaData(
     naming_convention={
@@ -356,8 +356,8 @@ inbox = Table(
     Column("payload", JSON, nullable=False),
     Column("received_at", UtcTime, nullable=False),
     Column("done_at", UtcTime, index=True),
-    # When a process last said that it is at it.
-    Column("held_at", UtcTime),
+    # The process that has it in hand.
+    Column("held_by", String(40)),
 )
 
 # Values that only the secret key opens.

@@ -15,22 +15,25 @@ __all__ = ["Inbox", "Noted"]
 class Inbox:
     """What came in, each once by its key, until it was dealt with. Raises `StoreError`s."""
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+    def __init__(self, *, database: Database, clock: Clock, process: str) -> None:
         self._database = database
         self._clock = clock
+        self._process = process
 
     async def note(self, adapter: str, key: str, payload: Mapping[str, object]) -> bool:
         """Keep what came in, durably; False where this key was noted before.
 
         `payload` must be JSON. It is kept until `done`, a day at most.
         """
-        now = self._clock.now()
-        return await self._database.write(lambda tx: inbox.note(tx, adapter, key, payload, now))
+        now, by = self._clock.now(), self._process
+        return await self._database.write(
+            lambda tx: inbox.note(tx, adapter, key, payload, now, by=by)
+        )
 
-    async def hold(self, adapter: str, keys: Collection[str]) -> None:
-        """Say that this process is at these now, so that no other one takes them up."""
-        now = self._clock.now()
-        await self._database.write(lambda tx: inbox.hold(tx, adapter, keys, now))
+    async def take(self, adapter: str, left: Collection[Noted]) -> tuple[Noted, ...]:
+        """Those of these that are this process's now; another one took the rest first."""
+        by = self._process
+        return await self._database.write(lambda tx: inbox.take(tx, adapter, left, by=by))
 
     async def done(self, adapter: str, key: str) -> None:
         """It was dealt with: only its key is kept, so that one more delivery is known."""

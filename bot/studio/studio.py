@@ -98,7 +98,7 @@ class Studio(Shelf):
         )
         self.vault = vault
         self.replicas = context.replicas
-        self.inbox = Inbox(database=database, clock=clock)
+        self.inbox = Inbox(database=database, clock=clock, process=context.replicas.name)
         self._open_works(planner)
         self._open_community(courier)
         self._open_desk()

@@ -778,7 +778,7 @@ async def test_prompts_are_forgotten_after_their_time(home: Home) -> None:
 
 async def test_what_came_in_is_known_a_day_and_its_words_no_longer(home: Home) -> None:
     clock = home.office.clock
-    inbox = Inbox(database=home.office.books.database, clock=clock)
+    inbox = Inbox(database=home.office.books.database, clock=clock, process="one")
     await inbox.note("slack", "done", {"text": "a fox"})
     await inbox.done("slack", "done")
     await inbox.note("slack", "undone", {"text": "a fox"})

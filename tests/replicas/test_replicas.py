@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from adapters.slack.events import SlackEvent
-from adapters.slack.inbox import LEFT_AFTER
 from bot.store.postgres import postgres_url
 from tests.replicas import stories
 from tests.replicas.cluster import Cluster, cluster
 from tests.replicas.stories import Told, ready, under_load
 
 _LEFT = text(
-    "INSERT INTO inbox (adapter, key, payload, received_at)"
-    " VALUES ('slack', :key, :payload, now() - :ago * interval '1 s')"
+    "INSERT INTO inbox (adapter, key, payload, received_at, held_by)"
+    " VALUES ('slack', :key, :payload, now(), 'one that died')"
 )
 
 
@@ -62,9 +60,8 @@ async def _leave(place: Cluster) -> str:
         channel=place.general.id,
     )
     row = {"key": heard.key, "payload": json.dumps(heard.model_dump(mode="json"))}
-    ago = LEFT_AFTER + timedelta(seconds=1)
     engine = create_engine(postgres_url(place.database))
     with engine.begin() as conn:
-        conn.execute(_LEFT, {**row, "ago": ago.total_seconds()})
+        conn.execute(_LEFT, row)
     engine.dispose()
     return words

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 from adapters.slack.events import SlackEvent
-from adapters.slack.inbox import HOLD_EVERY, LEFT_AFTER, LOOK_EVERY, SlackInbox
+from adapters.slack.inbox import LOOK_EVERY, SlackInbox
+from bot.dispatch.single import SingleProcess
 from bot.store.inbox import Noted
+from bot.studio import Inbox
 from tests.adapters.slack.conftest import Community, LocalSlack, picture
 from tests.adapters.slack.test_doubts import kept, leave
 from tests.adapters.slack.test_wire import asked
@@ -104,13 +106,10 @@ async def test_who_cannot_be_answered_yet_holds_up_nobody_else(local_slack: Loca
 # ---- several processes -----------------------------------------------------------------------
 
 
-async def are_held(community: Community, count: int) -> None:
-    """Whoever is at them has said so just now."""
-    since = community.bot.clock.now() - HOLD_EVERY
-    while True:
-        left = await community.bot.studio.inbox.undone("slack")
-        if len([each for each in left if each.held_at > since]) >= count:
-            return
+async def are_there(*communities: Community) -> None:
+    """Each process is seen by the others."""
+    names = {each.bot.studio.replicas.name for each in communities}
+    while await communities[0].bot.studio.replicas.gone(names):
         await asyncio.sleep(0.02)
 
 
@@ -120,22 +119,32 @@ async def test_what_takes_long_is_left_to_the_process_that_is_at_it(
     cleo = local_slack.slack.person("Cleo", local_slack.team, local_slack.general)
     with postgres_database() as url:
         shared = {"database_url": url, "single_host": True}
-        async with local_slack.community(bot=shared) as one, local_slack.community(bot=shared):
+        async with (
+            local_slack.community(bot=shared) as one,
+            local_slack.community(bot=shared) as other,
+        ):
             await one.slack.wait_connected(2)
+            await are_there(one, other)
             # Each process hears one of them.
             gates = [one.slack.faults.hold("users.info") for _ in range(2)]
             asked = [await who.slash("/ray", "usage", one.general) for who in (one.ana, one.ben)]
             for gate in gates:
                 await asyncio.wait_for(gate.reached.wait(), 30)
-            await leave(one, kept(local_slack, "1.1", user=cleo.id, text="usage"))
+            heard = kept(local_slack, "1.1", user=cleo.id, text="usage")
+            books = one.bot.studio.inbox._database
+            dead = Inbox(database=books, clock=local_slack.clock, process="dead")
+            assert await dead.note("slack", heard.key, heard.model_dump(mode="json"))
+            # Of this process, and in its hands no longer.
+            await leave(one, kept(local_slack, "1.2", user=cleo.id, text="help"))
             async with asyncio.timeout(30):
-                while not cleo.ephemerals:
-                    one.later(seconds=HOLD_EVERY.total_seconds())
-                    await are_held(one, 2)
+                while len(cleo.ephemerals) < 2:
+                    one.later(seconds=LOOK_EVERY.total_seconds())
+                    await asyncio.sleep(0.02)
             for gate, slow in zip(gates, asked, strict=True):
                 gate.open()
                 await slow.wait_said()
             assert [each.messages for each in asked] == [one.ana.ephemerals, one.ben.ephemerals]
+            assert len(cleo.ephemerals) == 2
 
 
 @dataclass
@@ -151,13 +160,13 @@ class SlowBook:
     async def undone(self, adapter: str) -> tuple[Noted, ...]:
         found = () if self.is_done else (self.noted,)
         self.reads += 1
-        if self.reads == 2:
+        if self.reads == 3:
             self.is_asked.set()
             await self.may_answer.wait()
         return found
 
-    async def hold(self, adapter: str, keys: Collection[str]) -> None:
-        """Whoever reads slowly hears of it too late."""
+    async def take(self, adapter: str, left: Collection[Noted]) -> tuple[Noted, ...]:
+        return tuple(left)
 
     async def done(self, adapter: str, key: str) -> None:
         self.is_done = True
@@ -166,8 +175,8 @@ class SlowBook:
 async def test_what_is_carried_out_while_the_book_is_read_is_not_begun_again() -> None:
     clock = MovableClock()
     heard = SlackEvent(kind="command", key="slack:T1:1", workspace="T1", user="U1", text="usage")
-    at = clock.now() - 2 * LEFT_AFTER
-    noted = Noted(key=heard.key, payload=heard.model_dump(mode="json"), received_at=at, held_at=at)
+    payload, now = heard.model_dump(mode="json"), clock.now()
+    noted = Noted(key=heard.key, payload=payload, received_at=now, held_by="dead")
     book, may_end, begun = SlowBook(noted), asyncio.Event(), list[str]()
 
     async def carry_out(heard: SlackEvent) -> None:
@@ -175,17 +184,17 @@ async def test_what_is_carried_out_while_the_book_is_read_is_not_begun_again() -
             begun.append(heard.key)
             await may_end.wait()
 
-    async def alone(role: str, work: Callable[[], Awaitable[None]]) -> None:
-        await work()
+    class Several(SingleProcess):
+        is_single = False
 
-    studio: Any = SimpleNamespace(
-        inbox=book, replicas=SimpleNamespace(is_single=False, alone=alone)
-    )
+    replicas = Several()
+    studio: Any = SimpleNamespace(inbox=book, replicas=replicas)
     inbox = SlackInbox(studio, clock=clock, carry_out=carry_out, tell_late=carry_out)
     running = asyncio.create_task(inbox.run(()))
     async with asyncio.timeout(10):
         while not begun:
-            await asyncio.sleep(0)
+            clock.move(seconds=LOOK_EVERY.total_seconds())
+            await asyncio.sleep(0.01)
         while not book.is_asked.is_set():
             clock.move(seconds=LOOK_EVERY.total_seconds())
             await asyncio.sleep(0.01)
@@ -193,7 +202,7 @@ async def test_what_is_carried_out_while_the_book_is_read_is_not_begun_again() -
         while not book.is_done:
             await asyncio.sleep(0)
         book.may_answer.set()
-        while book.reads < 3:
+        while book.reads < 5:
             clock.move(seconds=LOOK_EVERY.total_seconds())
             await asyncio.sleep(0.01)
     running.cancel()

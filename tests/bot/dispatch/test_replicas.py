@@ -60,6 +60,22 @@ async def test_a_role_passes_on_when_its_process_ends(url: str) -> None:
             await second.on.wait()
 
 
+async def test_who_is_gone_is_known_at_once_and_who_is_back_too(url: str) -> None:
+    one, other = PostgresReplicas(postgres_url(url)), PostgresReplicas(postgres_url(url))
+    names = {one.name, other.name, "never there"}
+    async with asyncio.timeout(30), at_work(one, Duty()):
+        async with at_work(other, Duty()):
+            while await one.gone(names) != {"never there"}:
+                await asyncio.sleep(0.02)
+            assert await one.gone(()) == frozenset()
+        while await one.gone(names) != {"never there", other.name}:
+            await asyncio.sleep(0.02)
+        at_server(url, CUT)
+        while await one.gone({one.name}):
+            await asyncio.sleep(0.02)
+    assert await SingleProcess().gone({"earlier"}) == {"earlier"}
+
+
 async def test_a_lost_connection_ends_the_work_until_the_role_is_back(url: str) -> None:
     duty = Duty()
     async with asyncio.timeout(30), at_work(PostgresReplicas(postgres_url(url)), duty):

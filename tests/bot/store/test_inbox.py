@@ -20,7 +20,7 @@ WORDS = {"text": "a red fox", "blocks": [{"type": "rich_text"}], "nothing": None
 
 @pytest.fixture
 def inbox(books: Books, clock: MovableClock) -> Inbox:
-    return Inbox(database=books.database, clock=clock)
+    return Inbox(database=books.database, clock=clock, process="one")
 
 
 async def test_what_came_in_is_there_until_it_is_dealt_with(
@@ -57,20 +57,21 @@ async def test_adapters_have_keys_of_their_own(inbox: Inbox) -> None:
     assert await inbox.undone("discord") == ()
 
 
-async def test_what_is_in_hand_says_so_until_it_is_dealt_with(
+async def test_what_a_dead_process_had_one_other_takes(
     inbox: Inbox, books: Books, clock: MovableClock
 ) -> None:
-    for key in ("slow", "left", "done"):
+    for key in ("slow", "left", "done", "old"):
         await inbox.note("slack", key, WORDS)
+    await books.sql("UPDATE inbox SET held_by = NULL WHERE key = 'old'")
+    left = await inbox.undone("slack")
+    held = {each.key: each.held_by for each in left}
+    assert held == {"slow": "one", "left": "one", "done": "one", "old": ""}
     await inbox.done("slack", "done")
-    before = clock.now()
-    clock.move(seconds=40)
-    await inbox.hold("slack", ("slow", "done", "unknown"))
-    by = {each.key: each for each in await inbox.undone("slack")}
-    assert by.keys() == {"slow", "left"}
-    assert by["left"].held_at == by["left"].received_at <= before
-    assert by["slow"].received_at <= before < by["slow"].held_at
-    assert await books.rows("SELECT count(*) FROM inbox WHERE held_at IS NOT NULL") == [(1,)]
+    others = [Inbox(database=books.database, clock=clock, process=name) for name in ("two", "tri")]
+    first, second = await asyncio.gather(*(each.take("slack", left) for each in others))
+    assert sorted(each.key for each in (*first, *second)) == ["left", "old", "slow"]
+    held = {each.key: each.held_by for each in await inbox.undone("slack")}
+    assert held == {each.key: "two" for each in first} | {each.key: "tri" for each in second}
 
 
 async def test_what_nobody_noted_may_be_done(inbox: Inbox) -> None:

@@ -84,7 +84,7 @@ def surroundings(tx: Tx, shown: JobId, gone: JobId) -> None:
     )
     sittings.add_link(tx, "a" * 64, at_desk)
     sittings.sit_down(tx, "b" * 64, at_desk)
-    inbox.note(tx, "slack", "Ev1", {"text": "hello"}, NOW)
+    inbox.note(tx, "slack", "Ev1", {"text": "hello"}, NOW, by="one")
     vault.put(tx, "slack", "T1", "sealed", NOW)
 
 
