@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bot import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -32,6 +34,7 @@ class Metrics:
         self._add_provider()
 
     def _add_health(self) -> None:
+        self._gauge("build_info", "Always 1.", ["version"]).labels(__version__).set(1)
         self.ready = self._gauge("ready", "1 while requests can be taken, as /readyz says.")
         self.disk_free_bytes = self._gauge(
             "disk_free_bytes", "Free room on the disk of the data folder."

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bot import __version__
 from bot.cli import commands
 from bot.cli.pages import Form, Period
 from bot.cli.prompts import Given
@@ -24,7 +25,6 @@ from bot.wiring.startup import database_url
 
 cli = typer.Typer(
     name="raybot",
-    help="Luma's Ray video models in your community's chat.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -34,6 +34,24 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", help="The configuration file; config.toml if there is one."),
 ]
 JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job, such as r-0y8xk7m2q4.")]
+
+
+def _tell_version(is_asked: bool) -> None:  # noqa: FBT001  # Typer calls it so.
+    if is_asked:
+        typer.echo(f"raybot {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def raybot(
+    version: Annotated[  # Told before any command runs.
+        bool,
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="Say which one this is."
+        ),
+    ] = False,
+) -> None:
+    """Luma's Ray video models in your community's chat."""
 
 
 @cli.command()

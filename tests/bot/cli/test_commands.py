@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import bot
 from bot.app import ADDRESS_FILE
 from bot.cli import acts, typed
 from bot.cli.commands import for_chat, for_playground
+from bot.cli.typed import run_typed
 from bot.config import Config, to_config
 from bot.errors import ConfigError, Paused, StoreError
 from bot.simulator import Simulator
@@ -69,6 +71,15 @@ def test_the_simulator_is_offered_with_the_reason(
         asked = capsys.readouterr().out
         assert says in asked
         assert asked.count("Use the simulator instead?") == 1
+
+
+def test_the_command_says_which_version_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["raybot", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        run_typed()
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"raybot {bot.__version__}\n")
 
 
 def test_the_page_says_why_it_uses_the_simulator(capsys: pytest.CaptureFixture[str]) -> None:
