@@ -113,6 +113,8 @@ jobs = Table(
     Column("parked_at", UtcTime),
     Column("cancel_requested", Boolean, nullable=False, default=False),
     Column("retry_of", String(16)),
+    # The process that prepares it, while it is received.
+    Column("prepared_by", String(40)),
     # The job whose clip or request this one came of; its film (a film is its own), which shot of
     # it this is, and the shot that comes first.
     Column("parent", String(16), index=True),

@@ -181,12 +181,12 @@ class Intake:
 
         Nobody is nudged: only where this process dies are they due as they are, and found late.
         """
-        now = self._clock.now()
+        now, by = self._clock.now(), self._replicas.name
 
         def insert(tx: Tx) -> list[Job] | None:
             started: list[Job] = []
             for each in requests:
-                job, is_new = jobs.insert(tx, each, now, retry_of=retry_of)
+                job, is_new = jobs.insert(tx, each, now, retry_of=retry_of, prepared_by=by)
                 if not is_new and not started:
                     return None
                 started.append(job)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set
 from datetime import UTC, datetime, timedelta
 
 from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.errors import BotError, DeliveryUnavailable, StoreError
-from bot.job import JobState
 from bot.log import get_logger, naming
 from bot.refs import JobId
-from bot.store import jobs
+from bot.store import preparing
 from bot.store.database import Database
 from bot.studio.intake import Intake
 
@@ -37,6 +37,8 @@ class Leftovers:
         self._left_soon = LEFT_SOON + timedelta(seconds=hook_for)
         #: Taken up here in vain, because their chat platform is away.
         self._put_off: set[JobId] = set()
+        #: The processes that were not there at the last look; one may be cut off for a moment.
+        self._gone: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Take up what is left, until cancelled; alone, at a start, all that there is."""
@@ -47,22 +49,23 @@ class Leftovers:
             await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
 
     async def take_up(self, *, after: timedelta | None = None) -> None:
-        """Prepare again what began so long ago, and is not prepared; what fails is logged.
+        """Prepare again what a process had that is gone, or what began so long ago.
 
-        Where nobody else is at work that is all there is, also what a clock that was put back
-        since has dated later.
+        What fails is logged. Where nobody else is at work that is all there is, also what a clock
+        that was put back since has dated later.
         """
         until = soon = LATEST
         if after is not None:
             now = self._clock.now()
             until, soon = now - after, now - min(after, self._left_soon)
         try:
-            ids = await self._database.read(lambda conn: jobs.open_ids(conn, JobState.RECEIVED))
+            left = await self._database.read(preparing.by_process)
+            taken = await self._take_over({by for _, by in left if by})
         except StoreError as error:
             log.error("leftovers.store_failed", cause=error.sentence)  # noqa: TRY400
             return
-        again, self._put_off = self._put_off, set()
-        for job_id in ids:
+        again, self._put_off = self._put_off | taken, set[JobId]()
+        for job_id, _ in left:
             times = (LATEST, LATEST) if job_id in again else (until, soon)
             with naming(job_id):
                 try:
@@ -71,3 +74,12 @@ class Leftovers:
                     log.info("job.not_taken_up", job=job_id, cause=type(error).__name__)
                     if isinstance(error, DeliveryUnavailable):
                         self._put_off.add(job_id)
+
+    async def _take_over(self, names: Set[str]) -> frozenset[JobId]:
+        """What those have who were not there twice; it is this process's from now on."""
+        gone = await self._replicas.gone(names - {self._replicas.name})
+        dead, self._gone = gone & self._gone, gone
+        if not dead:
+            return frozenset()
+        by = self._replicas.name
+        return await self._database.write(lambda tx: preparing.take_over(tx, dead, by=by))

@@ -30,8 +30,8 @@ ANSWER_SECONDS = 3.5
 #: What a dead process has in its hands is with others after so long at most.
 HANDED_OVER_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.2
-#: What a process was just reading when it died is taken up by another one after three minutes.
-SETTLE_SECONDS = 220
+#: So long after the last wish all has ended, on a busy machine.
+SETTLE_SECONDS = 120
 #: Also what was given away, is due, and nobody has taken yet. An order that was under way is due
 #: only when the answer to it cannot come any more.
 _IN_HAND = text(

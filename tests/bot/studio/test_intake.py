@@ -246,6 +246,25 @@ async def test_where_others_are_at_work_only_what_is_old_is_taken_up(
     await bot.until(reading.id, JobState.GENERATING)
 
 
+async def test_what_a_process_prepared_that_is_gone_is_taken_up_at_once(
+    bot: RunningBot, clock: MovableClock
+) -> None:
+    """It is gone where it was not there twice: the connection of one may be cut for a moment."""
+    leftovers = bot.studio.leftovers
+    image = attach(bot, rendered.png())
+    await bot.until(await bot.ask(key="j"), JobState.GENERATING)
+    [job] = await bot.studio._intake._insert([to_request(key="l", start_frame=image)], None) or []
+    await leftovers.take_up(after=LEFT_AFTER)
+    await leftovers.take_up(after=LEFT_AFTER)
+    assert (await bot.job(job.id)).state is JobState.RECEIVED
+    await bot.app.database.write(lambda tx: jobs.change(tx, job, prepared_by="dead"))
+    await leftovers.take_up(after=LEFT_AFTER)
+    assert (await bot.job(job.id)).state is JobState.RECEIVED
+    await leftovers.take_up(after=LEFT_AFTER)
+    await bot.until(job.id, JobState.GENERATING)
+    assert clock.now() - job.created_at < LEFT_SOON
+
+
 async def test_who_is_alone_takes_up_what_a_clock_that_was_put_back_dates_later(
     bot: RunningBot, clock: MovableClock
 ) -> None:

@@ -1,4 +1,4 @@
-"""Which process has what came in: another one takes it up once that one is gone."""
+"""Which process has what came in, and prepares a request: others go on once that one is gone."""
 
 from __future__ import annotations
 
@@ -13,3 +13,4 @@ def upgrade() -> None:
     """Name the process instead of the time at which it last spoke; earlier rows name none."""
     op.add_column("inbox", sa.Column("held_by", sa.String(40), nullable=True))
     op.drop_column("inbox", "held_at")
+    op.add_column("jobs", sa.Column("prepared_by", sa.String(40), nullable=True))
