@@ -13,7 +13,7 @@ from sqlalchemy import Connection, or_, select
 from bot.errors import Stale
 from bot.job import DECIDE_WITHIN, OPEN, TERMINAL, Failure, Job, JobState, Plan
 from bot.ports import Dispatcher
-from bot.refs import JobId, Micros
+from bot.refs import GenerationId, JobId, Micros
 from bot.store import jobs as job_rows
 from bot.store import ledger
 from bot.store.schema import jobs
@@ -151,10 +151,10 @@ def finish(tx: Tx, film: Job, now: datetime) -> Job:
     return job_rows.move(tx, film, JobState.FETCHING, now, completed_at=now, next_at=now)
 
 
-def cancel(tx: Tx, film: Job, now: datetime, *, stopped: frozenset[JobId]) -> Job:
+def cancel(tx: Tx, film: Job, now: datetime, *, stopped: frozenset[GenerationId | None]) -> Job:
     """End a film and take its shots back; one that runs on is charged when it ends."""
     for shot in shots(tx.conn, film.id):
-        is_stopped = shot.state is JobState.GENERATING and shot.id in stopped
+        is_stopped = shot.state is JobState.GENERATING and shot.generation_id in stopped
         if shot.state in TERMINAL | {JobState.DELIVERING}:
             continue
         if shot.state is JobState.ACCEPTED or is_stopped:

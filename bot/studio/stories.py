@@ -128,7 +128,7 @@ class Stories:
             raise TooLate(f"{film.id} has already ended or is being put together.")
         running = [each for each in await self.shots(film) if each.state is JobState.GENERATING]
         stopped = frozenset(
-            [each.id for each in running if await self._context.cancel_generation(each)]
+            [each.generation_id for each in running if await self._context.cancel_generation(each)]
         )
         notice = await self._decide(
             film,

@@ -19,7 +19,7 @@ from bot.log import get_logger
 from bot.menu import Menu
 from bot.notices import Notice
 from bot.ports import Dispatcher
-from bot.refs import JobId, ThreadRef
+from bot.refs import GenerationId, JobId, ThreadRef
 from bot.request import GenerationRequest, Requester
 from bot.routing.planning import Planner
 from bot.store import jobs, ledger, lineage, places, reviews, settings
@@ -239,25 +239,25 @@ class Studio(Shelf):
         check_whole(job)
         if job.is_film and job.state is not JobState.REVIEWING:
             return await self.stories.cancel(job, requester)
-        is_stopped = job.state is JobState.GENERATING and await self._context.cancel_generation(
-            job
-        )
+        is_running = job.state is JobState.GENERATING
+        is_stopped = is_running and await self._context.cancel_generation(job)
+        stopped = job.generation_id if is_stopped else None
 
         def cancel(tx: Tx) -> list[Job]:
             self._audit(tx, job, requester, "cancel")
-            ended = self._cancel(tx, job_id, is_stopped=is_stopped)
+            ended = self._cancel(tx, job_id, stopped=stopped)
             # What was asked for at once is confirmed at once, and so taken back.
             batch = lineage.batch(tx.conn, job) if job.state is JobState.RECEIVED else []
             others = (each for each in batch if each.id != job_id)
             waiting = [each.id for each in others if each.state is JobState.RECEIVED]
-            return [ended, *(self._cancel(tx, each, is_stopped=False) for each in waiting)]
+            return [ended, *(self._cancel(tx, each, stopped=None) for each in waiting)]
 
         ended = (await self._intake.receipts.write_all(cancel))[0]
         if job.plan is not None:
             self._context.nudge(job.plan.provider)
         return await self._context.to_notice(ended)
 
-    def _cancel(self, tx: Tx, job_id: JobId, *, is_stopped: bool) -> Job:
+    def _cancel(self, tx: Tx, job_id: JobId, *, stopped: GenerationId | None) -> Job:
         job = jobs.get(tx.conn, job_id)
         match job.state:
             case JobState.DELIVERING | JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
@@ -267,7 +267,8 @@ class Studio(Shelf):
             case JobState.SUBMITTING | JobState.UNCERTAIN | JobState.FETCHING:
                 is_free = False
             case JobState.GENERATING:
-                is_free = is_stopped
+                # It may have another one meanwhile.
+                is_free = job.generation_id == stopped
             case JobState.REVIEWING:
                 tx.after_commit(self._courier.wake)
                 return reviews.withdraw(tx, job, self._clock.now())

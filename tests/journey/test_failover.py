@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from bot.errors import QuotaExceeded
 from bot.job import Job, JobState
 from bot.notices import Delivered, Generating, Waiting
 from bot.refs import JobId
+from bot.request import GenerationRequest, StoryWork, VideoWork
 from bot.simulator import Faults, Simulator
+from bot.simulator.account import SimulatorSettings
 from bot.simulator.faces.fal import FACE as FAL
 from bot.simulator.faces.luma import FACE as LUMA
-from bot.store import attempts, settings
+from bot.store import attempts, settings, stories
 from tests.conftest import KEY, MANUAL, RunningBot, running
-from tests.fakes import MovableClock, RecordingAdapter, to_requester
+from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 #: 5 s at 540p cost this at fal, by the clip; at Luma it depends on the pixels.
 FALS_PRICE = 200_000
@@ -93,12 +95,11 @@ async def open_services(
     tmp_path: Path, chat: RecordingAdapter, clock: MovableClock
 ) -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
-        small = MANUAL
 
-        async def open_(**limits: Any) -> TwoServices:
+        async def open_(fals: SimulatorSettings = MANUAL, **limits: Any) -> TwoServices:
             luma, fal = [
-                await stack.enter_async_context(Simulator(small, Faults(), face=face))
-                for face in (LUMA, FAL)
+                await stack.enter_async_context(Simulator(how, Faults(), face=face))
+                for how, face in ((MANUAL, LUMA), (fals, FAL))
             ]
             config = to_community_config(tmp_path, luma, fal, **limits)
             bot = await stack.enter_async_context(running(config, luma, chat, clock))
@@ -204,22 +205,29 @@ async def test_no_service_learns_who_somebody_is(services: TwoServices) -> None:
     await services.delivered(job_id)
 
 
-async def lost_at_luma(services: TwoServices) -> tuple[JobId, str]:
+async def lost_at_luma(
+    services: TwoServices, asked: GenerationRequest | None = None
+) -> tuple[JobId, str]:
     """A job whose answer was lost and which was then twice not found there; it goes on to fal."""
     services.luma.faults.drop("create", accepted=True)
     services.luma.faults.hide_new(50)
     services.luma.faults.break_callback("lost")
-    job_id = await services.bot.ask()
+    job_id = (await services.bot.studio.submit(asked or to_request(key="lost"))).job_id
     await services.luma.wait_for_creates(1)
     services.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
     [generation] = services.luma.generations.values()
     return job_id, generation.id
 
 
-async def sent_to_fal(services: TwoServices, job_id: JobId) -> None:
+async def sent_to_fal(services: TwoServices, job_id: JobId, *, after: int = 0) -> None:
     """Wait until fal hears of it; a step that outlasts what is let pass believes that it froze."""
+
+    def sent() -> int:
+        counted = services.fal.requests.items()
+        return sum(times for what, times in counted if what.startswith("POST"))
+
     async with asyncio.timeout(30):
-        while not any(each.startswith("POST") for each in services.fal.requests):
+        while sent() <= after:
             if (await services.bot.job(job_id)).attempt < 2:
                 services.bot.clock.move(seconds=2)
             await asyncio.sleep(0.05)
@@ -289,6 +297,40 @@ async def test_what_the_first_made_while_the_second_runs_is_had_where_that_fails
     assert services.accepted() == (1, 1)
     assert len(services.bot.chat.clips(job_id)) == 1
     await services.bot.check_books()
+
+
+@pytest.mark.parametrize(
+    "work", [VideoWork(prompt="a fox"), StoryWork(shots=("a fox", "it runs"))]
+)
+async def test_a_cancel_that_stops_the_second_does_not_lose_what_the_first_made_meanwhile(
+    open_services: Open, work: VideoWork | StoryWork
+) -> None:
+    services = await open_services(replace(MANUAL, running_limit=1))
+    bot = services.bot
+    asked, generation_id = await lost_at_luma(
+        services, to_request().model_copy(update={"work": work})
+    )
+    shots = await bot.app.database.read(lambda conn: stories.shots(conn, asked))
+    job_id = shots[0].id if shots else asked
+    await bot.ask()
+    await services.fal.wait_for_creates(1)  # Where that runs, the other one waits.
+    await sent_to_fal(services, job_id, after=1)
+    at_fal = (await bot.until(job_id, JobState.GENERATING)).generation_id
+    await made_late_at_luma(services, generation_id)
+    services.luma.faults.down()
+    released = services.fal.faults.hold("delete")
+    cancel = asyncio.create_task(bot.studio.cancel(asked, to_requester()))
+    async with asyncio.timeout(30):
+        while (await bot.job(job_id)).generation_id in (None, at_fal):
+            await asyncio.sleep(0.02)
+    released.set()
+    await cancel
+    services.luma.faults.up()
+    job = await bot.until(job_id, JobState.CANCELLED)
+    # It was paid, so its person has it, and pays for it.
+    assert job.clip is not None
+    assert job.cost > 0
+    await bot.check_books()
 
 
 # ---- what is no certain no ---------------------------------------------------------------------
