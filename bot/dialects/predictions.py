@@ -190,9 +190,10 @@ def compare(row: Row, submission: Submission, *, clock_skew: timedelta = timedel
     if any(asked[key] != shown[key] for key in asked.keys() & shown.keys()):
         return "other"
     # Equal but far off in time: ours if a clock was set since, which a person has to tell.
-    if abs(age) > WRONG_CLOCK or (not is_near and asked != shown):
+    if age < -WRONG_CLOCK - clock_skew or (not is_near and asked != shown):
         return "other"
     is_certain = created_at is not None and is_near and asked == shown
+    is_certain &= abs(age) <= WRONG_CLOCK
     return "ours" if is_certain and not given else "maybe"  # Which images is not to be seen.
 
 

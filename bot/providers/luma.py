@@ -155,9 +155,10 @@ def compare(row: Row, submission: Submission, *, clock_skew: timedelta = timedel
     age = (created_at or submission.sent_at) - submission.sent_at
     is_near = -BEFORE - clock_skew <= age <= AFTER + clock_skew
     # Equal but far off in time: ours if a clock was set since, which a person has to tell.
-    if abs(age) > WRONG_CLOCK or (not is_near and asked != shown):
+    if age < -WRONG_CLOCK - clock_skew or (not is_near and asked != shown):
         return "other"
     is_certain = created_at is not None and is_near and asked == shown
+    is_certain &= abs(age) <= WRONG_CLOCK
     return "ours" if is_certain and not submission.has_callback else "maybe"
 
 

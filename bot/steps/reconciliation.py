@@ -50,9 +50,10 @@ class Reconciler:
                     lambda tx, current: attempts.take(tx, current, found[0], "adopted", now),
                 )
                 self._context.hooks.watch(generating)
-            case Absent():
+            case Absent() if self._context.clock.now() >= attempt.submission.sent_at:
                 self._context.hooks.watch(await self._context.result(job, self._count_absence))
-            case CannotTell():
+            case Absent() | CannotTell():
+                # Of what was sent by a clock that was ahead nobody knows how old it is.
                 await self._become_uncertain(job)
 
     async def _is_stopped(self, job: Job) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from bot.refs import GenerationId, JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store.schema import operator_notices
 from bot.store.transaction import Tx
-from tests.conftest import KEY, RunningBot, running, to_test_config
+from tests.conftest import KEY, MANUAL, RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 from tests.secrecy import lines_about, read_logs
 
@@ -69,6 +70,48 @@ async def test_a_wall_clock_set_back_does_not_delay_the_search(bot: RunningBot) 
             await bot.clock.let_pass(seconds=20, moment=0.05)
     assert len(bot.simulator.generations) == 1
     await bot.check_books()
+
+
+@pytest.mark.parametrize("is_set_right", [True, False])
+@pytest.mark.parametrize("days", [3, -3])
+async def test_a_wall_clock_that_was_days_wrong_makes_nothing_absent(
+    start_bot: Callable[..., Any], simulator: Simulator, days: int, is_set_right: bool
+) -> None:
+    """Without a public address a generation is known by the request and its time."""
+    bot: RunningBot = await start_bot(
+        defaults={"providers": ["luma", "fal"]},
+        providers={"fal": {"api_key": "unused", "base_url": "https://fal.example"}},
+    )
+    assert not bot.app.public_url
+    bot.clock.set_wall(days=days)
+    simulator.faults.drop("create", accepted=True)
+    job_id = await bot.ask()
+    await simulator.wait_for_creates(1)
+    await bot.until(job_id, JobState.SUBMITTING)
+    if is_set_right:
+        bot.clock.set_wall(days=-days)
+    await _let_pass(bot, job_id, JobState.UNCERTAIN, JobState.GENERATING)
+    assert len(simulator.generations) == 1
+    await bot.check_books()
+
+
+async def test_a_wall_clock_that_was_ahead_ends_no_list_before_it_was_read(
+    tmp_path: Path, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    async with Simulator(replace(MANUAL, page_limit_max=2), Faults()) as simulator:
+        simulator.faults.break_callback("lost", times=100)
+        simulator.faults.drop("create", accepted=True)
+        clock.set_wall(hours=2)
+        async with running(to_test_config(tmp_path, simulator), simulator, chat, clock) as bot:
+            job_id = await bot.ask()
+            await simulator.wait_for_creates(1)
+            await bot.until(job_id, JobState.SUBMITTING)
+            for _ in range(2):
+                await _generate_elsewhere(bot)
+            clock.set_wall(hours=-2)
+            await _let_pass(bot, job_id, JobState.UNCERTAIN, JobState.GENERATING)
+            assert len(simulator.generations) == 3
+            await bot.check_books()
 
 
 async def test_a_request_lost_on_the_way_is_sent_again_once(bot: RunningBot) -> None:

@@ -1306,11 +1306,19 @@ async def test_whatever_else_was_asked_is_not_ours(
 
 @pytest.mark.parametrize(
     ("seconds", "verdict"),
-    [(-61, "maybe"), (-59, "ours"), (599, "ours"), (601, "maybe"), (-90_000, "other")],
+    [
+        *((-61, "maybe"), (-59, "ours"), (599, "ours"), (601, "maybe")),
+        *((-90_000, "other"), (90_000, "maybe")),
+    ],
 )
 def test_the_time_must_fit_and_a_clock_set_since_leaves_doubt(seconds: int, verdict: str) -> None:
     created_at = (SENT_AT + timedelta(seconds=seconds)).isoformat()
     assert compare(echo(FULL, created_at=created_at), FULL) == verdict
+
+
+def test_what_a_clock_days_ahead_sent_is_not_absent() -> None:
+    row = echo(FULL, created_at=(SENT_AT - timedelta(days=3)).isoformat())
+    assert compare(row, FULL, clock_skew=timedelta(days=3)) == "maybe"
 
 
 async def test_what_others_own_is_left_out_without_a_callback(

@@ -815,8 +815,9 @@ async def test_whatever_else_was_asked_is_not_ours(
         {"input": {"duration": None}},
         {"created_at": None},
         {"created_at": (SENT_AT + timedelta(hours=2)).isoformat()},
+        {"created_at": (SENT_AT + timedelta(days=3)).isoformat()},
     ],
-    ids=["no prompt", "no duration", "no time", "hours later"],
+    ids=["no prompt", "no duration", "no time", "hours later", "days later"],
 )
 async def test_an_echo_that_says_too_little_leaves_it_open(
     replicate: Replicate, server: ReplicateServer, changes: dict[str, Any]
