@@ -237,18 +237,20 @@ class Operations:
         for name, provider in self._providers.items():
             scope = settings.provider_scope(name)
             provider.learn(await self._database.read(partial(settings.chosen, scope=scope)))
-        now = self._clock.now()
-        if not self._database.is_shared:
-            parked, overslept = await self._database.write(
-                lambda tx: (
-                    _park(tx, now) if settings.boot(tx, now) else [],
-                    queues.wake_overslept(tx, now),
-                )
+        now, is_alone = self._clock.now(), not self._database.is_shared
+        own = (each.limits.submit_seconds for each in self._providers.values())
+        longest = max(own, default=0.0)
+        parked, overslept = await self._database.write(
+            lambda tx: (
+                _park(tx, now) if is_alone and settings.boot(tx, now) else [],
+                queues.wake_overslept(tx, now, submit_seconds=longest),
             )
-            for job_id in parked:
-                log.error("job.parked", job=job_id)
-            if overslept:
-                log.warning("clock.was_ahead", jobs=overslept)
+        )
+        for job_id in parked:
+            log.error("job.parked", job=job_id)
+        if overslept:
+            log.warning("clock.was_ahead", jobs=overslept)
+        if is_alone:
             await self.unserved.give_up(providers)
 
     async def blame(self, job_id: JobId) -> datetime | None:

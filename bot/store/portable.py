@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Float, String, Table, cast, func
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Float,
+    String,
+    Table,
+    cast,
+    func,
+    select,
+)
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -13,7 +24,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from bot.store.transaction import Tx
 
-__all__ = ["Insert", "beside", "insert", "insert_new", "seconds_between", "total"]
+__all__ = ["Insert", "beside", "insert", "insert_new", "seconds_between", "time_of", "total"]
 
 
 class seconds_between(FunctionElement[float]):  # noqa: N801 - it is called as SQL's own are
@@ -63,3 +74,11 @@ def insert_new(tx: Tx, table: Table, row: Mapping[str, Any]) -> bool:
 def total(each: ColumnElement[int]) -> ColumnElement[int]:
     """The sum of whole numbers, 0 of none; PostgreSQL alone would make it a decimal."""
     return func.coalesce(cast(func.sum(each), BigInteger), 0)
+
+
+def time_of(conn: Connection, now: datetime) -> datetime:
+    """The time by the one clock of all who share a database; where nobody does, `now`."""
+    if conn.dialect.name == "sqlite":
+        return now
+    shared: datetime = conn.execute(select(func.clock_timestamp())).scalar_one()
+    return shared

@@ -8,18 +8,24 @@ from sqlalchemy import Connection, and_, func, or_, select, update
 
 from bot.job import AT_PROVIDER, OPEN, Job, JobState
 from bot.store.jobs import to_job
+from bot.store.portable import time_of
 from bot.store.schema import jobs
 from bot.store.transaction import Tx
 
-#: Where a job goes on by itself, and how long it sleeps at most; a film that is woken only looks.
-BY_STEPS = (
+_BY_STEPS = (
     JobState.ACCEPTED,
     JobState.SUBMITTING,
     JobState.GENERATING,
     JobState.FETCHING,
     JobState.DELIVERING,
 )
-LONGEST_SLEEP, SOON = timedelta(hours=6), timedelta(minutes=1)
+#: Where a job goes on by itself, and how long it sleeps at most; a film that is woken only looks.
+LONGEST_SLEEP = {
+    **dict.fromkeys(_BY_STEPS, timedelta(hours=6)),
+    # Moderators are asked again after a day.
+    JobState.REVIEWING: timedelta(hours=30),
+}
+SOON = timedelta(minutes=1)
 
 
 def open_in(conn: Connection, tenant: str) -> list[Job]:
@@ -41,8 +47,18 @@ def occupied(conn: Connection, provider: str) -> int:
     return int(conn.execute(query).scalar_one())
 
 
-def wake_overslept(tx: Tx, now: datetime) -> int:
-    """Let go on soon what a wall clock that was ahead put off for long; returns how many jobs."""
-    too_late = and_(jobs.c.state.in_(BY_STEPS), jobs.c.next_at > now + LONGEST_SLEEP)
-    values = {"next_at": now + SOON, "version": jobs.c.version + 1}
+def wake_overslept(tx: Tx, now: datetime, *, submit_seconds: float) -> int:
+    """Let go on soon what a wall clock that was ahead put off for long; returns how many jobs.
+
+    Soon is when what another process submits, for so long at most, has been answered.
+    """
+    now = time_of(tx.conn, now)
+    too_late = or_(
+        *(
+            and_(jobs.c.state == state, jobs.c.next_at > now + longest)
+            for state, longest in LONGEST_SLEEP.items()
+        )
+    )
+    soon = now + SOON + timedelta(seconds=submit_seconds)
+    values = {"next_at": soon, "version": jobs.c.version + 1}
     return tx.conn.execute(update(jobs).where(too_late).values(values)).rowcount

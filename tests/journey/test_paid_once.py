@@ -22,6 +22,7 @@ from bot.store.schema import operator_notices
 from bot.store.transaction import Tx
 from tests.conftest import KEY, MANUAL, RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
+from tests.postgres import postgres_database
 from tests.secrecy import lines_about, read_logs
 
 
@@ -409,6 +410,27 @@ async def test_a_wall_clock_that_was_ahead_keeps_nobody_waiting_after_a_restart(
         await _let_pass(bot, job_id, JobState.GENERATING)
         await bot.finish(job_id)
         await bot.check_books()
+
+
+async def test_a_wall_clock_that_was_ahead_keeps_nobody_waiting_on_postgresql(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    with postgres_database() as url:
+        table = {"database_url": url, "single_host": True}
+        config = to_test_config(tmp_path, simulator, bot=table)
+        clock.set_wall(days=3)
+        async with running(config, simulator, chat, clock) as bot:
+            job_id = await bot.ask()
+            async with asyncio.timeout(30):
+                while (await bot.job(job_id)).next_at is None:
+                    await asyncio.sleep(0.02)
+        # Another process, behind by as much, goes by the clock of the database, too.
+        clock.set_wall(days=-6)
+        soon = clock.now() + timedelta(days=3, minutes=2)
+        async with running(config, simulator, chat, clock) as bot, asyncio.timeout(30):
+            while (next_at := (await bot.job(job_id)).next_at) is None or next_at > soon:
+                await asyncio.sleep(0.02)
+        assert next_at > soon - timedelta(minutes=1.5)
 
 
 async def test_another_account_cannot_tell_what_was_taken(

@@ -360,6 +360,24 @@ async def test_moderators_of_other_places_decide_nothing(bot: RunningBot) -> Non
     assert (await bot.job(job.id)).state is JobState.REVIEWING
 
 
+async def test_moderators_are_asked_again_though_a_wall_clock_was_ahead(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    config, chat, clock = to_test_config(tmp_path, simulator), RecordingAdapter(), MovableClock()
+    clock.set_wall(days=3)
+    async with running(config, simulator, chat, clock) as bot:
+        await let_review(bot)
+        job = await made(bot, "ahead")
+        await asked(bot, job.id)
+        async with asyncio.timeout(30):
+            while (await bot.job(job.id)).tries == 0:
+                await asyncio.sleep(0.01)
+    clock.set_wall(days=-3)
+    async with running(config, simulator, chat, clock) as bot, asyncio.timeout(30):
+        while len(posts(bot, job.id, "review")) < 2:
+            await clock.let_pass(minutes=1, moment=0.05)
+
+
 async def test_moderators_are_asked_again_and_the_operator_helps_out(bot: RunningBot) -> None:
     job = await made(bot, "slow", "dee")
     await asked(bot, job.id)
