@@ -203,18 +203,9 @@ def moved_text(moved: Moved, source: str, target: str, *, is_shared: bool) -> st
             *_flaws(moved),
             *NEXT,
             where,
-            _left(moved, source),
+            f"{source} still holds everything as it was, but for a mark: a bot that is started on "
+            "it says where it was moved to.",
         ]
-    )
-
-
-def _left(moved: Moved, source: str) -> str:
-    still = f"{source} still holds everything as it was"
-    if moved.is_marked:
-        return f"{still}, but for a mark: a bot that is started on it says where it was moved to."
-    return (
-        f"LOOK: {still}, and could not be marked. Never start a bot on it again, or it would pay "
-        "and post what the other one does."
     )
 
 

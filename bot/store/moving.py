@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import SystemClock
-from bot.errors import ConfigError, InvalidRequest, StoreError
+from bot.errors import BotError, ConfigError, InvalidRequest, StoreError
 from bot.store import copy_marker, integrity
 from bot.store.database import Database, cause, open_database
 from bot.store.plain_text import to_plain
@@ -40,14 +40,12 @@ Counts = Mapping[str, int]
 class Moved:
     """What was moved: rows by table, and those in which a character was replaced.
 
-    `broken` names the rules of the books that held on neither side. `is_marked`: the source says
-    that it was moved, so that no bot begins on it.
+    `broken` names the rules of the books that held on neither side.
     """
 
     rows: Counts
     replaced: Counts
     broken: tuple[str, ...]
-    is_marked: bool = True
 
 
 def open_ends(source: str, target: str) -> tuple[Database, Database]:
@@ -71,17 +69,18 @@ def _open(flag: str, url: str) -> Database:
 def move(source: Database, target: Database, on_progress: OnProgress) -> Moved:
     """Move everything to an empty database and prove it; the source keeps what it has, marked.
 
-    Raises `ConfigError` where one of them is used, `InvalidRequest` where one does not fit,
-    `SchemaTooNew`, and `StoreError` where something went wrong; nothing was moved then.
+    Once more after one that was cut off, it ends that or begins anew. Raises `ConfigError` where
+    one of them is used, `InvalidRequest` where one does not fit, `SchemaTooNew`, and `StoreError`
+    where something went wrong; nothing was moved then, or the sentence says so.
     """
     if not source.exists():
         raise InvalidRequest(f"There is no database at {source.place}.")
     with _locked(source), _locked(target):
-        _refuse_unfit(source, target)
+        is_there = _refuse_unfit(source, target)
         # The empty one first: where that cannot be, the other one stays as it is.
         target.migrate()
         source.migrate()
-        return _move(source, target, on_progress)
+        return _end(source, target) if is_there else _move(source, target, on_progress)
 
 
 @contextlib.contextmanager
@@ -93,21 +92,23 @@ def _locked(database: Database) -> Iterator[None]:
         database.unlock()
 
 
-def _refuse_unfit(source: Database, target: Database) -> None:
-    """Before anything is changed."""
+def _refuse_unfit(source: Database, target: Database) -> bool:
+    """Before anything is changed; whether a move that was cut off may have brought it there."""
     try:
         with source.alone() as old, target.alone() as new:
             if VERSION not in inspect(old).get_table_names():
                 raise InvalidRequest(f"{source.place} holds no Raybot.")
-            if (mark := copy_marker.read(old)) is not None:
-                raise InvalidRequest(copy_marker.describe(source.place, mark))
-            if (found := _filled(new)) is not None:
-                raise InvalidRequest(
-                    f"{target.place} is not empty: there are rows in {found}. "
-                    "Name an empty database; nothing was changed."
-                )
+            mark, found = copy_marker.read(old), _filled(new)
     except SQLAlchemyError as error:
         raise StoreError(f"Nothing was moved, because: {cause(error)}.") from error
+    if mark is not None and not (mark.is_moving and mark.to == target.place):
+        raise InvalidRequest(copy_marker.describe(source.place, mark))
+    if mark is None and found is not None:
+        raise InvalidRequest(
+            f"{target.place} is not empty: there are rows in {found}. "
+            "Name an empty database; nothing was changed."
+        )
+    return found is not None
 
 
 def _filled(conn: Connection) -> str | None:
@@ -119,23 +120,45 @@ def _filled(conn: Connection) -> str | None:
 
 
 def _move(source: Database, target: Database, on_progress: OnProgress) -> Moved:
-    moved, is_there = None, False
+    moved, now = None, SystemClock().now()
     try:
         with source.alone() as old:
+            # First, so that whoever kills this leaves one database at most to begin on.
+            copy_marker.leave(old, target.place, now, is_moving=True)
+        with source.alone() as old:
+            copy_marker.take_away(old)
             with target.alone() as new:
                 moved = _copy(old, new, on_progress)
-            is_there = True
-            # Still alone with the source: nobody can have begun on it since it was read.
-            copy_marker.leave(old, target.place, SystemClock().now())
+            copy_marker.leave(old, target.place, now)
     except SQLAlchemyError as error:
         if moved is None:
             raise StoreError(f"Nothing was moved, because: {cause(error)}.") from error
-        if not is_there:
-            raise StoreError(
-                f"Whether everything was moved is not known, because: {cause(error)}. Begin "
-                "again: if it was, the database is refused for not being empty."
-            ) from error
-        return replace(moved, is_marked=False)
+        raise StoreError(
+            f"Whether everything was moved is not known, because: {cause(error)}. Run the same "
+            "`raybot migrate` again, which finds out and ends it."
+        ) from error
+    finally:
+        if moved is None:
+            with contextlib.suppress(BotError, SQLAlchemyError), source.alone() as old:
+                copy_marker.take_away(old)
+    return moved
+
+
+def _end(source: Database, target: Database) -> Moved:
+    """End a move that was cut off once everything was there."""
+    try:
+        with source.alone() as old:
+            copy_marker.take_away(old)
+            with target.alone() as new:
+                moved = Moved(rows=_counts(old), replaced={}, broken=_prove(old, new))
+            copy_marker.leave(old, target.place, SystemClock().now())
+    except SQLAlchemyError as error:
+        raise StoreError(f"The move was not ended, because: {cause(error)}.") from error
+    except StoreError as error:
+        raise InvalidRequest(
+            f"{target.place} is not empty, and holds something else than {source.place}. Where a "
+            "bot went on there since, nothing is left to do. Else empty it, and begin again."
+        ) from error
     return moved
 
 

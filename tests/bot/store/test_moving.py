@@ -6,7 +6,10 @@ import asyncio
 import json
 import re
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -43,6 +46,7 @@ from bot.store.moving import Moved
 from bot.store.schema import COPY, erasures, metadata
 from bot.store.transaction import Tx
 from tests.bot.store.conftest import NOW, Books, to_url
+from tests.conftest import ROOT
 from tests.postgres import postgres_database
 
 TENANT, ANA = "recording:local", "recording:local:ana"
@@ -275,17 +279,85 @@ async def back_from(path: Path, sentence: str) -> None:
         await old.stop()
 
 
-def test_what_cannot_be_marked_is_moved_and_said(
-    path: Path, target: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_marked_is_not_moved(path: Path, target: str) -> None:
+    no_mark(path)
+    with pytest.raises(StoreError, match="Nothing was moved"):
+        moved(to_url(path), target)
+    assert not any(content(target).values())
+
+
+def no_mark(path: Path, but: str = "") -> None:
+    """Let no mark be written that does not have this in it."""
+    does_not = f"AND NEW.chosen NOT LIKE '%{but}%'" if but else ""
     sql(
         path,
-        "CREATE TRIGGER no_mark BEFORE INSERT ON settings WHEN NEW.scope = 'copy' "
+        f"CREATE TRIGGER no_mark BEFORE INSERT ON settings WHEN NEW.scope = 'copy' {does_not} "
         "BEGIN SELECT RAISE(ABORT, 'no'); END",
     )
-    migrate(source=to_url(path), target=target)
-    assert "and could not be marked. Never start a bot on it again" in capsys.readouterr().out
-    assert content(target) == content(to_url(path))
+
+
+async def is_refused(url: str) -> str:
+    """Why no bot begins on a database; empty where one does."""
+    bot = open_database(url)
+    try:
+        await copy_marker.open_for_bot(bot)
+    except ConfigError as error:
+        return error.sentence
+    finally:
+        await bot.stop()
+    return ""
+
+
+async def test_a_move_that_is_cut_off_before_its_mark_leaves_one_to_begin_on(
+    path: Path, target: str, tmp_path: Path
+) -> None:
+    before, place = content(to_url(path)), open_database(target).place
+    no_mark(path, but="moving")
+    with pytest.raises(StoreError, match=r"not known.*Run the same `raybot migrate` again"):
+        await asyncio.to_thread(moved, to_url(path), target)
+    assert content(target) == before
+    assert f"was being moved to {place}" in await is_refused(to_url(path))
+    with pytest.raises(InvalidRequest, match="was being moved to"):
+        await asyncio.to_thread(moved, to_url(path), to_url(tmp_path / "third.db"))
+    sql(path, "DROP TRIGGER no_mark")
+    done = await asyncio.to_thread(moved, to_url(path), target)
+    assert done.rows == {name: len(rows) for name, rows in before.items()}
+    assert content(target) == before
+    assert f"was moved to {place}" in await is_refused(to_url(path))
+    assert await is_refused(target) == ""
+
+
+async def test_what_went_on_since_a_move_was_cut_off_is_left_as_it_is(
+    path: Path, target: str
+) -> None:
+    no_mark(path, but="moving")
+    with pytest.raises(StoreError):
+        await asyncio.to_thread(moved, to_url(path), target)
+    sql(path, "DROP TRIGGER no_mark")
+    with open_database(target).alone() as conn:
+        settings.boot(Tx(conn), NOW)
+    after = content(target)
+    with pytest.raises(InvalidRequest, match="Where a bot went on there since, nothing is left"):
+        await asyncio.to_thread(moved, to_url(path), target)
+    assert content(target) == after
+    assert "was being moved to" in await is_refused(to_url(path))
+
+
+KILLED = """
+import os, signal, sys
+from bot.store import moving
+moving.move(*moving.open_ends(*sys.argv[1:]), lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+async def test_a_move_that_is_killed_is_begun_anew(path: Path, target: str) -> None:
+    before = content(to_url(path))
+    command = (sys.executable, "-c", KILLED, to_url(path), target)
+    done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert "Run the same `raybot migrate` again" in await is_refused(to_url(path))
+    await asyncio.to_thread(moved, to_url(path), target)
+    assert content(target) == before
 
 
 def test_what_is_no_raybot_is_no_source(shared: str, tmp_path: Path) -> None:
