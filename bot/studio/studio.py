@@ -268,7 +268,7 @@ class Studio(Shelf):
                 is_free = False
             case JobState.GENERATING:
                 # It may have another one meanwhile.
-                is_free = job.generation_id == stopped
+                is_free = stopped is not None and job.generation_id == stopped
             case JobState.REVIEWING:
                 tx.after_commit(self._courier.wake)
                 return reviews.withdraw(tx, job, self._clock.now())
