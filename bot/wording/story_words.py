@@ -34,13 +34,17 @@ def _stand(state: JobState) -> str:
 
 
 def cut_list(about: About) -> tuple[str, ...]:
-    """The shots that a film is made of, and when each begins."""
+    """The shots that a film is made of, when each begins, and which are missing."""
     lines, begins = [], 0.0
     for shot in about.shots:
         if shot.state is JobState.DELIVERED:
             at = f"{int(begins) // 60}:{int(begins) % 60:02}"
             lines.append(f"{at} {clean(shot.prompt, limit=LINE_CHARS)} · {shot.job_id}")
             begins += shot.seconds
+    missing = [shot.number for shot in about.shots if shot.state is not JobState.DELIVERED]
+    if missing:
+        numbers = ", ".join(map(str, missing))
+        lines.append(f"Without shot{'s' if len(missing) > 1 else ''} {numbers}.")
     return tuple(lines)
 
 

@@ -658,3 +658,10 @@ def test_a_film_lists_when_each_shot_begins() -> None:
     lines = describe(delivered(replace(FILM, shots=shots))).lines
     assert "0:00 a fox wakes · r-0abcd00001" in lines
     assert "0:05 it runs · r-0abcd00002" in lines
+    assert "Without" not in " ".join(lines)
+
+
+def test_a_film_of_fewer_shots_than_were_asked_for_says_which_are_missing() -> None:
+    lines = describe(delivered(FILM)).lines
+    assert "0:00 a fox wakes · r-0abcd00001" in lines
+    assert "Without shot 2." in lines
