@@ -15,6 +15,7 @@ from tests.crash import worlds
 from tests.crash.__main__ import main, to_options
 from tests.crash.books import Kind, SqliteBook
 from tests.crash.chats import world
+from tests.crash.doubts import DELIVERED as DELIVERED_JOBS
 from tests.crash.doubts import (
     END,
     KNOWN,
@@ -25,7 +26,6 @@ from tests.crash.doubts import (
     wrong_in_doubt,
     wrong_once_released,
 )
-from tests.crash.doubts import PAID as PAID_JOBS
 from tests.crash.doubts import SETTLED as SETTLED_IN
 from tests.crash.fates import tell
 from tests.crash.matrix import Stage, processes
@@ -175,7 +175,7 @@ def test_doubt_is_right_only_where_each_submission_was_looked_for_in_vain(
 def test_what_was_released_is_over_costs_nothing_and_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    numbers = {OPEN: 0, SETTLED_IN: 0, PAID_JOBS: 0}
+    numbers = {OPEN: 0, SETTLED_IN: 0, DELIVERED_JOBS: 0}
     told: dict[str, list[tuple[object, ...]]] = {each: [(n,)] for each, n in numbers.items()}
     end = END.format("r-1")
     books = SqliteBook(tmp_path)
