@@ -11,6 +11,9 @@ from bot.dispatch.procrastinate import ADVANCE, ProcrastinateDispatcher
 from bot.dispatch.replicas import PostgresReplicas, to_number
 from tests.crash.points import Points
 
+#: What shows the others that a process is there.
+OWN = "to be there"
+
 
 def watch_nudges(points: Points) -> None:
     """Have the way of a nudge counted: made, claimed, ended, handed over from the dead."""
@@ -34,11 +37,11 @@ def watch_roles(points: Points) -> None:
         for role in wanted:
             if role.number not in waits:
                 waits.add(role.number)
-                points.cross(f"before role: {names[role.number]}")
+                points.cross(f"before role: {names.get(role.number, OWN)}")
         await take(self, conn)
         for role in wanted:
             if role.is_certain:
-                points.cross(f"after role: {names[role.number]}")
+                points.cross(f"after role: {names.get(role.number, OWN)}")
 
     setattr(PostgresReplicas, "alone", named)  # noqa: B010 - mypy knows a method cannot be set
     setattr(PostgresReplicas, "_try", wrapped)  # noqa: B010
