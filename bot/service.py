@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from bot.budget import TokenBucket
 from bot.clock import Clock
-from bot.errors import ProviderError, ProviderUnavailable, SubmissionUncertain
+from bot.errors import ConfigError, ProviderError, ProviderUnavailable, SubmissionUncertain
 from bot.http import (
     NOT_SENT,
     create_client,
@@ -317,20 +317,26 @@ def open_service(
     key_header: str = "Authorization",
     scheme: str = "Bearer",
 ) -> Service:
-    """A provider's API as its table says; it connects with the first call."""
-    return Service(
-        name,
-        base_url=base_url,
-        key=table.api_key,
-        pace=TokenBucket(table.gets_per_second, burst=BURST),
-        clock=clock,
-        read_error=read_error,
-        connect_seconds=table.connect_timeout_seconds,
-        read_seconds=table.read_timeout_seconds,
-        metrics=metrics,
-        key_header=key_header,
-        scheme=scheme,
-    )
+    """A provider's API as its table says; it connects with the first call.
+
+    Raises `ConfigError` for an address that leads nowhere.
+    """
+    try:
+        return Service(
+            name,
+            base_url=base_url,
+            key=table.api_key,
+            pace=TokenBucket(table.gets_per_second, burst=BURST),
+            clock=clock,
+            read_error=read_error,
+            connect_seconds=table.connect_timeout_seconds,
+            read_seconds=table.read_timeout_seconds,
+            metrics=metrics,
+            key_header=key_header,
+            scheme=scheme,
+        )
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"[providers.{name}] base_url: {error}.") from error
 
 
 def _to_fingerprint(base_url: str, key: SecretStr | None) -> str:

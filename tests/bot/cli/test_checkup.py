@@ -240,6 +240,18 @@ async def test_a_key_of_a_service_that_is_not_on_the_list_is_said(
         pass
 
 
+async def test_an_address_that_leads_nowhere_is_named(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    config = to_test_config(tmp_path, simulator, luma={"base_url": "http://here:port/v1"})
+    wrong = "[providers.luma] base_url: Invalid port: 'port'."
+    assert (await said(config))[1] == [wrong]
+    with pytest.raises(ConfigError) as refused:
+        async with App(config, {}):
+            pass
+    assert refused.value.sentence == wrong
+
+
 async def test_a_wrong_key_in_the_table_of_a_service_that_is_not_used_is_refused(
     tmp_path: Path, simulator: Simulator
 ) -> None:
