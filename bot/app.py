@@ -197,9 +197,7 @@ class App:
     def _build_watchers(self) -> None:
         self._failover = Failover(
             is_open=lambda name: name in self._watchers and self._watchers[name].admission.is_open,
-            is_well=lambda name: (
-                name in self._watchers and self._watchers[name].admission.trouble_sentence is None
-            ),
+            is_well=lambda name: name in self._watchers and self._watchers[name].admission.is_well,
             confirm_above_usd=self._config.limits.confirm_above_usd,
             moved=self._on_moved,
         )
@@ -314,7 +312,7 @@ class App:
 
     async def run(self, stop: asyncio.Event, *, until: str | None = None) -> None:
         """Work until `stop` is set or, where one is named, that adapter has nothing more to do."""
-        startup.say_what_holds(self._config, self._providers)
+        startup.say_what_holds(self._config, self._menu.providers)
         await self._recover()
         # What one process does for all, each of these maybe another one.
         roles = {"housekeeping": self._keep_house, **self._relay.roles()}
@@ -357,7 +355,7 @@ class App:
 
     async def _recover(self) -> None:
         self._heart.beat()
-        await self.operations.recover(self._providers)
+        await self.operations.recover()
         for watcher in self._watchers.values():
             await watcher.learn()
 

@@ -59,6 +59,11 @@ class _Step(Protocol):
     ) -> VideoWork: ...
 
 
+def is_draining(provider: Provider) -> bool:
+    """Whether nothing new goes there, and only what it has already is looked after."""
+    return provider.limits.running == 0
+
+
 def usable(provider: Provider, operation: Operation = "video") -> tuple[str, ...]:
     """The models people may choose; without a known price only a test shows one."""
     return tuple(

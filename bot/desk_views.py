@@ -70,13 +70,15 @@ class Pace:
 class Health:
     """What this process knows of a service: why it takes nothing, and why nothing is seen of it.
 
-    `may_try`: a job may go there, be it to see whether its trouble is over. `looked_at` is when
-    what runs there was last looked at, None where another process looks.
+    `may_try`: a job may go there, be it to see whether its trouble is over; where it `is_draining`
+    none does. `looked_at` is when what runs there was last looked at, None where another process
+    looks.
     """
 
     trouble: str = ""
     unseen: str = ""
     may_try: bool = True
+    is_draining: bool = False
     looked_at: datetime | None = None
 
 
@@ -102,8 +104,9 @@ class Balance:
 class ServiceStatus:
     """How a video service does; counts are of the reader's reach.
 
-    `slots` is None, and `balance`, for who may not know what others use. `detour` is the service
-    that its line may go to meanwhile; `prices` are its models, each with its cheapest price.
+    `slots` is None, and `balance`, for who may not know what others use, and while it is draining.
+    `detour` is the service that its line may go to meanwhile; `prices` are its models, each with
+    its cheapest price.
     """
 
     name: str

@@ -33,10 +33,12 @@ REMEMBERED = 256
 
 
 class Menu:
-    """Knows the providers and the limits, which stay as they are; asks nobody."""
+    """Knows the providers that take jobs and the limits, which stay as they are; asks nobody."""
 
     def __init__(self, *, providers: Mapping[str, Provider], limits: LimitsTable) -> None:
-        self.providers = providers
+        self.providers = {
+            name: each for name, each in providers.items() if not choice.is_draining(each)
+        }
         self._limits = limits
         self._remembered: dict[tuple[object, ...], tuple[Offered, ...]] = {}
 

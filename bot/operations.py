@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 
+from bot.choice import is_draining
 from bot.clock import Clock
 from bot.errors import DeliveryError, DeliveryUnavailable, InvalidRequest, StoreError
 from bot.job import Failure, Job, JobState, is_stuck
@@ -229,7 +230,7 @@ class Operations:
 
         return await self._database.write(work)
 
-    async def recover(self, providers: Collection[str]) -> None:
+    async def recover(self) -> None:
         """At a start: blame what crashed the last, end what nobody can do, wake the rest.
 
         Providers learn again what was observed of them once.
@@ -237,6 +238,10 @@ class Operations:
         for name, provider in self._providers.items():
             scope = settings.provider_scope(name)
             provider.learn(await self._database.read(partial(settings.chosen, scope=scope)))
+            if not is_draining(provider):
+                continue
+            if left := await self._database.read(partial(queues.left, provider=name)):
+                log.info("provider.draining", provider=name, jobs=left)
         now, is_alone = self._clock.now(), not self._database.is_shared
         own = (each.limits.submit_seconds for each in self._providers.values())
         longest = max(own, default=0.0)
@@ -251,7 +256,7 @@ class Operations:
         if overslept:
             log.warning("clock.was_ahead", jobs=overslept)
         if is_alone:
-            await self.unserved.give_up(providers)
+            await self.unserved.give_up()
 
     async def blame(self, job_id: JobId) -> datetime | None:
         """Another process died or froze with this job in its hands; returns when it is due."""

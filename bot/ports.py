@@ -148,7 +148,7 @@ class CannotTell:
 class ProviderLimits:
     """What the provider allows, when to look first, how often, and how long a POST may take.
 
-    With `has_list` one call tells of many generations.
+    With `has_list` one call tells of many generations. Where none may run, nothing new goes.
     """
 
     running: int = 10

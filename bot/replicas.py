@@ -12,6 +12,14 @@ def watch_role(provider: str) -> str:
     return f"watch {provider}"
 
 
+def drain_role(provider: str) -> str:
+    """The role of whoever watches what a provider makes that takes nothing new from them.
+
+    Another one: for a while, a process may run that still lets jobs in there.
+    """
+    return f"drain {provider}"
+
+
 class Replicas(Protocol):
     """This process among those that work on the same database."""
 

@@ -1,19 +1,23 @@
-"""What becomes of the jobs of a provider that is configured no more.
+"""What becomes of the jobs of a provider that is configured no more, or is draining.
 
-Those that wait go elsewhere, or end; the operator is told of the others. Of several processes each
-may know other providers while their configuration is changed, so there it takes a while.
+Those that wait go elsewhere, or end. What one that is draining has already, its watcher looks
+after; of the others the operator is told. Of several processes each may know other providers while
+their configuration is changed, so there it takes a while.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 
+from bot.choice import is_draining
 from bot.clock import Clock
 from bot.errors import StoreError
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
+from bot.ports import Provider
 from bot.replicas import Replicas, watch_role
 from bot.routing.failover import Failover
 from bot.store import jobs, ledger, settings
@@ -37,24 +41,25 @@ class Unserved:
         replicas: Replicas,
         failover: Failover,
         hand_on: Callable[[Tx, Job], Job],
-        providers: Collection[str],
+        providers: Mapping[str, Provider],
     ) -> None:
         self._database = database
         self._clock = clock
         self._replicas = replicas
         self._failover = failover
         self._hand_on = hand_on
-        self._providers = providers
+        draining = {name for name, each in providers.items() if is_draining(each)}
+        self._left = partial(jobs.unserved, serving=providers.keys() - draining, draining=draining)
         #: Since when nobody watches a provider that has jobs, in boot time.
         self._free_since: dict[str, float] = {}
 
-    async def give_up(self, providers: Collection[str]) -> None:
-        """At the start of a process that has no others, with these providers."""
-        await self._database.write(lambda tx: self._end(tx, jobs.unserved(tx.conn, providers)))
+    async def give_up(self) -> None:
+        """At once: there is no other process."""
+        await self._database.write(lambda tx: self._end(tx, self._left(tx.conn)))
 
     async def run(self) -> None:
-        """Look until cancelled, where there may be other processes."""
-        while self._database.is_shared:
+        """Look until cancelled: what is draining may put a job back in line."""
+        while True:
             try:
                 await self.look()
             except StoreError as error:
@@ -63,7 +68,11 @@ class Unserved:
 
     async def look(self) -> None:
         """Tell of each provider that nobody watches any more, and give its jobs up in the end."""
-        left = await self._database.read(lambda conn: jobs.unserved(conn, self._providers))
+        left = await self._database.read(self._left)
+        if not self._database.is_shared:
+            if any(job.state is JobState.ACCEPTED for job in left):
+                await self.give_up()
+            return
         now, free = self._clock.boottime(), dict[str, float]()
         for name in {_provider_of(job) for job in left}:
             if not await self._replicas.is_held(watch_role(name)):
@@ -83,8 +92,7 @@ class Unserved:
             )
             settings.note_operator(tx, f"unserved:{name}:{now:%Y%m%dT%H%M%S}", sentence, now)
         if over:
-            left = jobs.unserved(tx.conn, self._providers)
-            self._end(tx, [job for job in left if _provider_of(job) in over])
+            self._end(tx, [job for job in self._left(tx.conn) if _provider_of(job) in over])
 
     def _end(self, tx: Tx, left: Iterable[Job]) -> None:
         now = self._clock.now()
@@ -94,7 +102,7 @@ class Unserved:
             if job.state is not JobState.ACCEPTED:
                 sentence = (
                     f"{job.id} is {job.state} at {name}, which is not configured any more. It "
-                    f"goes on once {name} is in [defaults] providers again, with its key."
+                    f"goes on once [providers.{name}] has its key again."
                 )
                 settings.note_operator(tx, f"unserved:{job.id}", sentence, now, job.id)
                 continue

@@ -153,9 +153,10 @@ class ProviderWatcher:
         self._is_on_duty, self._reread_at = True, -math.inf
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.admission.run(), name=f"admit {self._provider.name}")
                 group.create_task(self._look_forever(), name=f"look {self._provider.name}")
-                group.create_task(keep_going((self._account.run,), self._clock))
+                if not self.admission.is_draining:
+                    group.create_task(self.admission.run(), name=f"admit {self._provider.name}")
+                    group.create_task(keep_going((self._account.run,), self._clock))
         finally:
             self._is_on_duty = False
 

@@ -70,14 +70,15 @@ class Planner:
     ) -> None:
         self._database = database
         self._sources = Sources(database)
-        self._providers = providers
+        self._providers = [each for each in providers if not choice.is_draining(each)]
+        self.draining = [each for each in providers if choice.is_draining(each)]
         self._adapters = adapters
         self._frames = frames
         self._defaults = defaults
         self._limits = limits
         self._failover = failover
-        wrong = misnamed(defaults, providers)
-        if wrong and not all(each.is_test for each in providers):
+        wrong = misnamed(defaults, self._providers)
+        if wrong and not all(each.is_test for each in self._providers):
             raise ConfigError(wrong)
 
     @property

@@ -8,6 +8,7 @@ from typing import Literal
 
 from bot.acts import Offered
 from bot.bot_context import Announce
+from bot.choice import is_draining
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.errors import (
@@ -76,12 +77,15 @@ class StepContext:
     clock: Clock
     hooks: StepHooks
 
-    def provider(self, name: str) -> Provider:
-        """A provider by name; raises `ProviderUnavailable` where it is configured no more."""
+    def provider(self, name: str, *, is_for_new: bool = False) -> Provider:
+        """A provider by name; raises `ProviderUnavailable` where it is configured no more.
+
+        What `is_for_new` is refused by one that is draining, too.
+        """
         provider = self.providers.get(name)
-        if provider is None:
+        if provider is None or (is_for_new and is_draining(provider)):
             raise ProviderUnavailable(
-                f"The video service {name} is not configured any more.", provider=name
+                f"The video service {name} is not in use here any more.", provider=name
             )
         return provider
 

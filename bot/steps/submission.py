@@ -69,7 +69,7 @@ class Submitter:
             return
         job = await self._context.with_start(job)
         assert job.plan is not None
-        provider = self._context.provider(job.plan.provider)
+        provider = self._context.provider(job.plan.provider, is_for_new=True)
         submission = await self._prepare(job, provider, secrets.token_urlsafe(32))
         frozen_since = self._context.clock.boottime()
         intent = await self._write_intent(job, provider, submission)

@@ -280,13 +280,14 @@ def count_crashes(tx: Tx, now: datetime, park_at: int, *, only: JobId | None) ->
     return [JobId(row.id) for row in rows]
 
 
-def unserved(conn: Connection, providers: Collection[str]) -> list[Job]:
-    """Open jobs of providers other than these."""
+def unserved(conn: Connection, serving: Collection[str], draining: Collection[str]) -> list[Job]:
+    """Open jobs of providers other than those that serve; of those draining only what waits."""
     rows = conn.execute(
         select(jobs).where(
             jobs.c.state.in_(OPEN),
             jobs.c.provider.is_not(None),
-            jobs.c.provider.not_in(list(providers)),
+            jobs.c.provider.not_in(list(serving)),
+            or_(jobs.c.state == JobState.ACCEPTED, jobs.c.provider.not_in(list(draining))),
         )
     )
     return [to_job(row) for row in rows]

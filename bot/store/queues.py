@@ -47,6 +47,13 @@ def occupied(conn: Connection, provider: str) -> int:
     return int(conn.execute(query).scalar_one())
 
 
+def left(conn: Connection, provider: str) -> int:
+    """How many jobs need a provider still that lets no more in."""
+    needs_it = jobs.c.state.in_({*AT_PROVIDER, JobState.FETCHING})
+    query = select(func.count()).where(jobs.c.provider == provider, needs_it)
+    return int(conn.execute(query).scalar_one())
+
+
 def wake_overslept(tx: Tx, now: datetime, *, submit_seconds: float) -> int:
     """Let go on soon what a wall clock that was ahead put off for long; returns how many jobs.
 

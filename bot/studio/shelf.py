@@ -114,7 +114,8 @@ class Shelf:
     async def open_jobs(self, requester: Requester) -> tuple[JobLine, ...]:
         """One's own jobs on the way, oldest first; not those of a provider that is gone."""
         found = await self._database.read(lambda conn: jobs.open_of(conn, requester.person))
-        names = {provider.name for provider in self._planner.providers}
+        known = (*self._planner.providers, *self._planner.draining)
+        names = {provider.name for provider in known}
         return tuple(
             to_line(job)
             for job in found

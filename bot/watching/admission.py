@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from bot.bot_context import Announce
 from bot.budget import CircuitBreaker, TokenBucket
+from bot.choice import is_draining
 from bot.clock import Clock, to_wall
 from bot.desk_views import Health
 from bot.errors import (
@@ -69,7 +70,8 @@ class Admission:
         self._failover = failover
         limits = provider.limits
         self._creates = TokenBucket(
-            limits.creates_per_minute / 60, burst=min(limits.running, limits.creates_per_minute)
+            limits.creates_per_minute / 60,
+            burst=max(1, min(limits.running, limits.creates_per_minute)),
         )
         self._breaker = CircuitBreaker()
         self._paused_until: float | None = None
@@ -131,11 +133,22 @@ class Admission:
         return self._trouble
 
     @property
+    def is_draining(self) -> bool:
+        """Whether nothing new goes there at all, so that nobody need be let in."""
+        return is_draining(self._provider)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether jobs go there, without any trouble since the last."""
+        return self._trouble is None and not self.is_draining
+
+    @property
     def is_open(self) -> bool:
         """Whether a job may go there now: there is no trouble, or it is time to try again."""
         now = self._clock.boottime()
         is_over = self._paused_until is None or self._paused_until <= now
-        return self._trouble is None or (is_over and self._breaker.wait(now) <= 0)
+        may_try = is_over and self._breaker.wait(now) <= 0
+        return self.is_well or (may_try and not self.is_draining)
 
     @property
     def look_trouble(self) -> str | None:
@@ -157,6 +170,7 @@ class Admission:
             trouble=self._trouble or "",
             unseen=self._unseen or "",
             may_try=self.is_open,
+            is_draining=self.is_draining,
             looked_at=self._looked_at,
         )
 

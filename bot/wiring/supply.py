@@ -49,7 +49,10 @@ class SimulatorTable(Frozen):
 
 @dataclass(frozen=True, kw_only=True)
 class Supply:
-    """The providers in order, their own hosts, and whether all of them are on this machine."""
+    """The providers in order, those that are draining last, and the hosts of all.
+
+    `is_local`: those that take jobs are on this machine.
+    """
 
     providers: Sequence[Provider]
     hosts: frozenset[str]
@@ -78,7 +81,24 @@ async def open_providers(
         hosts.add(opened.host)
     if not found:
         raise ConfigError(key_elsewhere(config) or NO_KEY)
-    return Supply(providers=found, hosts=frozenset(hosts), is_local=hosts <= LOOPBACK)
+    is_local = hosts <= LOOPBACK
+    for opened in _draining(config, clock, metrics):
+        stack.push_async_callback(opened.provider.aclose)
+        found.append(opened.provider)
+        hosts.add(opened.host)
+    return Supply(providers=found, hosts=frozenset(hosts), is_local=is_local)
+
+
+def _draining(config: Config, clock: Clock, metrics: Metrics) -> Iterator[Opened]:
+    """What is off the list and has a key still; one that cannot be used keeps no bot from it."""
+    for name in keyed(config):
+        try:
+            opened = open_provider(config, name, clock=clock, metrics=metrics, is_draining=True)
+        except ConfigError as error:
+            log.warning("provider.not_drained", provider=name, cause=error.sentence)
+            continue
+        if opened is not None:
+            yield opened
 
 
 def check_unlisted(config: Config, name: str) -> None:
@@ -98,13 +118,13 @@ def idle(config: Config) -> Iterator[str]:
         except ConfigError as error:
             yield error.sentence
         else:
-            if name in _keyed(config):
+            if name in keyed(config):
                 yield f"{name}: its key has no effect until [defaults] providers names {name}"
 
 
 def key_elsewhere(config: Config) -> str:
     """What is said where no service on the list has a key, but others have; else empty."""
-    if not (names := _keyed(config)):
+    if not (names := keyed(config)):
         return ""
     return (
         "No video service of [defaults] providers has a key; there is one for "
@@ -112,7 +132,8 @@ def key_elsewhere(config: Config) -> str:
     )
 
 
-def _keyed(config: Config) -> list[str]:
+def keyed(config: Config) -> list[str]:
+    """The services off the list that have a key: what they have still is looked after."""
     return [each for each in config.unlisted if each != SIMULATOR and config.has_key(each)]
 
 
@@ -131,8 +152,12 @@ def open_provider(
     clock: Clock,
     metrics: Metrics | None = None,
     simulator_url: str = "",
+    is_draining: bool = False,
 ) -> Opened | None:
-    """One provider; None where it has no key. Raises `ConfigError`; connects nowhere yet."""
+    """One provider; None where it has no key. Raises `ConfigError`; connects nowhere yet.
+
+    One that `is_draining` takes nothing new, so its balance troubles nobody.
+    """
     if name not in parts_of("providers"):
         hint = nearest(name, parts_of("providers"))
         raise ConfigError(f"[defaults] providers: there is no provider {name!r}.{hint}")
@@ -145,6 +170,8 @@ def open_provider(
     if table.api_key is None or not table.api_key.get_secret_value():
         return None
     register_secret(table.api_key.get_secret_value())
+    if is_draining:
+        table = table.model_copy(update={"running_limit": 0, "min_balance_usd": 0.0})
     provider: Provider = module.create(
         table, clock=clock, name=name, is_test=name == SIMULATOR, metrics=metrics
     )

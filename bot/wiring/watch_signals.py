@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from bot.errors import ProviderClosed, ProviderError, ProviderUnavailable
 from bot.job import Job, JobState
 from bot.ports import Generation
-from bot.replicas import Replicas, watch_role
+from bot.replicas import Replicas, drain_role, watch_role
 from bot.watcher import ProviderWatcher
 from bot.watching.callbacks import Hint
 
@@ -32,7 +32,10 @@ class Relay:
 
     def roles(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """The watching of each provider, which one process does for all."""
-        return {watch_role(name): each.run for name, each in self._watchers.items()}
+        return {
+            drain_role(name) if each.admission.is_draining else watch_role(name): each.run
+            for name, each in self._watchers.items()
+        }
 
     def watch(self, job: Job) -> None:
         """A generation runs; that of a service that is configured no more waits for it."""

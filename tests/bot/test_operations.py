@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,6 +36,8 @@ from bot.media import LinkSigner, Media, open_media
 from bot.metrics import Metrics
 from bot.notices import Notice, Operator
 from bot.operations import TELL_EVERY, Operations
+from bot.ports import Provider
+from bot.providers.luma import Luma, Settings
 from bot.refs import GenerationId, JobId, MediaKey, Micros, Price, ThreadRef
 from bot.replicas import Replicas
 from bot.request import Requester
@@ -67,14 +69,32 @@ class Office:
 
     def __post_init__(self) -> None:
         self.dispatcher = LocalDispatcher(self.clock, self._nothing_due)
-        self.operations = Operations(
+        self.operations = self._with({})
+
+    async def start(self, *serving: str, draining: Sequence[str] = ()) -> None:
+        """Begin anew, with these video services."""
+        slots = dict.fromkeys(serving, 10) | dict.fromkeys(draining, 0)
+        self.operations = self._with(
+            {
+                name: Luma(
+                    Settings().model_copy(update={"running_limit": running}),
+                    clock=self.clock,
+                    name=name,
+                )
+                for name, running in slots.items()
+            }
+        )
+        await self.operations.recover()
+
+    def _with(self, providers: Mapping[str, Provider]) -> Operations:
+        return Operations(
             database=self.books.database,
             dispatcher=self.dispatcher,
             clock=self.clock,
             announce=self.announced.append,
             watch=lambda job: self.watched.append(job.id),
             wake_courier=lambda: None,
-            providers={},
+            providers=providers,
             adapters={"discord": self.chat, "slack": self.slack},
             contacts=self.contacts,
             failover=Failover(
@@ -399,9 +419,9 @@ async def test_a_generation_is_not_given_up_while_nobody_can_ask(bot: RunningBot
 async def test_what_was_in_hand_at_three_crashes_is_put_aside_and_told(office: Office) -> None:
     job = await office.books.reach(S.FETCHING)
     for _ in range(3):
-        await office.operations.recover(["luma"])
+        await office.start("luma")
         assert (await office.books.get(job.id)).parked_at is None
-    await office.operations.recover(["luma"])
+    await office.start("luma")
     assert (await office.books.get(job.id)).parked_at is not None
     [notice] = await office.books.database.read(settings.untold)
     assert notice.job_id == job.id
@@ -424,7 +444,7 @@ async def test_who_takes_over_what_died_in_hand_hears_when_it_is_due(office: Off
 async def test_an_orderly_stop_blames_nobody(office: Office) -> None:
     job = await office.books.reach(S.FETCHING)
     for _ in range(5):
-        await office.operations.recover(["luma"])
+        await office.start("luma")
         await office.books.database.write(lambda tx: settings.stop(tx, office.clock.now()))
     assert (await office.books.get(job.id)).crashes == 0
 
@@ -433,10 +453,10 @@ async def test_jobs_of_a_provider_that_is_gone_end_or_are_told_of(office: Office
     waiting = await office.books.reach(S.ACCEPTED)
     runs = await office.books.reach(S.GENERATING)
     asked = await office.books.received()
-    await office.operations.recover(["luma"])
+    await office.start("luma")
     assert await office.books.get(waiting.id) == waiting
     for _ in range(2):
-        await office.operations.recover(["other"])
+        await office.start("other")
     ended = await office.books.get(waiting.id)
     assert (ended.state, ended.cost) == (S.FAILED, 0)
     assert ended.failure is not None
@@ -444,6 +464,19 @@ async def test_jobs_of_a_provider_that_is_gone_end_or_are_told_of(office: Office
     assert await office.books.get(runs.id) == runs
     assert await office.books.get(asked.id) == asked
     assert await office.untold() == [f"unserved:{runs.id}"]
+    assert await office.books.broken() == {}
+
+
+async def test_what_a_service_has_that_is_draining_is_nobody_s_trouble(office: Office) -> None:
+    waiting = await office.books.reach(S.ACCEPTED)
+    runs = await office.books.reach(S.GENERATING)
+    await office.start("other", draining=["luma"])
+    assert (await office.books.get(waiting.id)).state is S.FAILED
+    # Its generation failed, and it is in line again.
+    back = await office.books.move(runs, S.ACCEPTED)
+    await office.operations.unserved.look()
+    assert (await office.books.get(back.id)).state is S.FAILED
+    assert await office.untold() == []
     assert await office.books.broken() == {}
 
 
@@ -455,7 +488,7 @@ async def test_a_waiting_job_of_a_provider_that_is_gone_goes_to_the_next(office:
     assert job.plan is not None
     other = Route(provider="fal", work=job.plan.work, price=job.plan.price)
     await office.books.change(job, plan=job.plan.model_copy(update={"others": (other,)}))
-    await office.operations.recover(["fal"])
+    await office.start("fal")
     moved = await office.books.get(job.id)
     assert (moved.state, moved.plan and moved.plan.provider) == (S.ACCEPTED, "fal")
 

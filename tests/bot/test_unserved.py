@@ -10,7 +10,7 @@ import pytest
 
 from bot.dispatch.replicas import PostgresReplicas
 from bot.job import JobState
-from bot.replicas import watch_role
+from bot.replicas import drain_role, watch_role
 from bot.store.database import open_database
 from bot.store.postgres import postgres_url
 from tests.bot.store.conftest import Books
@@ -37,8 +37,8 @@ async def office(url: str, clock: MovableClock) -> AsyncIterator[Office]:
 
 
 @asynccontextmanager
-async def another_watches(url: str, provider: str) -> AsyncIterator[None]:
-    """Another process has the provider that this one does not know."""
+async def another(url: str, role: str) -> AsyncIterator[None]:
+    """Another process has a role with a provider that this one does not serve."""
     other, on = PostgresReplicas(postgres_url(url)), asyncio.Event()
 
     async def watch() -> None:
@@ -48,7 +48,7 @@ async def another_watches(url: str, provider: str) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(other.run()),
-            group.create_task(other.alone(watch_role(provider), watch)),
+            group.create_task(other.alone(role, watch)),
         ]
         await on.wait()
         yield
@@ -66,8 +66,8 @@ async def look_for(office: Office, minutes: int) -> None:
 
 async def test_what_another_process_serves_waits_on(office: Office, url: str) -> None:
     waiting = await office.books.reach(S.ACCEPTED)
-    async with asyncio.timeout(30), another_watches(url, "luma"):
-        await office.operations.recover(["other"])
+    async with asyncio.timeout(30), another(url, watch_role("luma")):
+        await office.start("other")
         await look_for(office, 15)
     assert await office.books.get(waiting.id) == waiting
     assert await office.untold() == []
@@ -75,7 +75,7 @@ async def test_what_another_process_serves_waits_on(office: Office, url: str) ->
 
 async def test_what_no_process_serves_is_told_and_ends_later(office: Office) -> None:
     waiting, runs = await office.books.reach(S.ACCEPTED), await office.books.reach(S.GENERATING)
-    await office.operations.recover(["other"])
+    await office.start("other")
     await look_for(office, 9)
     assert await office.books.get(waiting.id) == waiting
     [key] = await office.untold()
@@ -89,10 +89,28 @@ async def test_what_no_process_serves_is_told_and_ends_later(office: Office) -> 
     assert await office.books.broken() == {}
 
 
+async def test_what_a_service_has_that_is_draining_is_not_told_and_what_waits_ends_later(
+    office: Office, url: str
+) -> None:
+    runs = await office.books.reach(S.GENERATING)
+    await office.start("other", draining=["luma"])
+    async with asyncio.timeout(30), another(url, drain_role("luma")):
+        await look_for(office, 15)
+        assert await office.untold() == []
+        waiting = await office.books.reach(S.ACCEPTED)
+        await look_for(office, 9)
+        assert await office.books.get(waiting.id) == waiting
+        await look_for(office, 1)
+    assert (await office.books.get(waiting.id)).state is S.FAILED
+    assert await office.books.get(runs.id) == runs
+    assert len(await office.untold()) == 1
+    assert await office.books.broken() == {}
+
+
 async def test_a_process_that_comes_back_is_waited_for_anew(office: Office, url: str) -> None:
     waiting = await office.books.reach(S.ACCEPTED)
     await look_for(office, 9)
-    async with asyncio.timeout(30), another_watches(url, "luma"):
+    async with asyncio.timeout(30), another(url, watch_role("luma")):
         await look_for(office, 1)
     async with asyncio.timeout(30):
         while await office.replicas.is_held(watch_role("luma")):
@@ -103,7 +121,7 @@ async def test_a_process_that_comes_back_is_waited_for_anew(office: Office, url:
 
 async def test_a_role_is_held_while_a_process_has_it(office: Office, url: str) -> None:
     async with asyncio.timeout(30):
-        async with another_watches(url, "luma"):
+        async with another(url, watch_role("luma")):
             assert await office.replicas.is_held(watch_role("luma"))
             assert not await office.replicas.is_held(watch_role("fal"))
         while await office.replicas.is_held(watch_role("luma")):
