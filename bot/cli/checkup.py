@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
+from typing import Any, TypeVar
 
 from bot import choice, quota
 from bot.cli import handover, orphans, preflight
@@ -26,7 +27,7 @@ from bot.presets import CHOOSABLE, with_defaults
 from bot.refs import GenerationId, Micros, money
 from bot.request import VideoWork
 from bot.routing.planning import misnamed, to_price
-from bot.store import copy_marker, integrity, jobs, places, reports
+from bot.store import copy_marker, integrity, jobs, places, queues, reports
 from bot.store.database import Database, open_database
 from bot.text import price_words
 from bot.wiring.startup import database_url
@@ -35,6 +36,7 @@ from bot.wiring.supply import (
     Opened,
     check_adapter,
     idle,
+    keyed,
     open_provider,
     simulator_table,
     switched_on,
@@ -43,6 +45,7 @@ from bot.wiring.supply import (
 
 #: Who would make a clip, as what, with which remarks.
 Way = tuple[Provider, VideoWork, tuple[str, ...]]
+R = TypeVar("R")
 #: A name that no service ever gave.
 NOBODYS = GenerationId("00000000-0000-4000-8000-000000000000")
 #: Where the simulator would be, for whoever only asks what it can do.
@@ -178,12 +181,16 @@ def _put_aside(job: Job) -> str:
 
 async def _look_at_services(config: Config, seconds: float) -> list[Finding]:
     """Each in its turn; one without a key is missed only where no other has one."""
-    names = config.defaults.providers
+    names, left = config.defaults.providers, await _left(config)
     has_any = any(config.has_key(name) for name in names)
     findings: list[Finding] = []
     for name in names:
         findings += await _look_at_service(config, name, seconds, is_needed=not has_any)
-    findings += [_amiss(sentence) for sentence in idle(config)]
+    for name, count in left.items():
+        what = f"{count} {'generation is' if count == 1 else 'generations are'} left there"
+        findings.append(_well(f"{name}: draining, {what}; nothing new goes there"))
+        findings += await _look_at_service(config, name, seconds, is_needed=True, is_draining=True)
+    findings += [_amiss(sentence) for sentence in idle(config, left)]
     findings += await _look_at_choice(config)
     return findings or [_amiss("[defaults] providers names no video service")]
 
@@ -230,13 +237,15 @@ def _sold_by(provider: Provider) -> str:
 
 
 async def _look_at_service(
-    config: Config, name: str, seconds: float, *, is_needed: bool
+    config: Config, name: str, seconds: float, *, is_needed: bool, is_draining: bool = False
 ) -> list[Finding]:
     try:
         address = simulator_table(config).base_url if name == SIMULATOR else ""
         if name == SIMULATOR and not address:
             return [_well("simulator: starts together with Raybot; nothing is charged")]
-        opened = open_provider(config, name, clock=SystemClock(), simulator_url=address)
+        opened = open_provider(
+            config, name, clock=SystemClock(), simulator_url=address, is_draining=is_draining
+        )
     except ConfigError as error:
         return [_amiss(error.sentence)]
     if opened is None:
@@ -244,7 +253,8 @@ async def _look_at_service(
         missing = f"{name}: no api_key, so it is not used ({where})"
         return [Finding(is_well=not is_needed, sentence=missing)]
     try:
-        links = await handover.look(config, opened, seconds=seconds)
+        # No more images are given to one that is draining.
+        links = [] if is_draining else await handover.look(config, opened, seconds=seconds)
         return [await _ask(opened, seconds), *links]
     finally:
         await opened.provider.aclose()
@@ -281,7 +291,7 @@ def _to_finding(provider: Provider, balance: Micros | None) -> Finding:
     least = provider.limits.min_balance
     if balance is None:
         return _well(f"{provider.name}: the key is good; the service tells no balance")
-    if balance <= 0:
+    if balance <= 0 and not choice.is_draining(provider):
         return _amiss(f"{provider.name}: the account has no credits left")
     if balance < least:
         return _amiss(
@@ -334,19 +344,34 @@ async def _providers(config: Config) -> AsyncIterator[list[Provider]]:
             await provider.aclose()
 
 
-async def _served(config: Config, name: str) -> dict[str, list[str]]:
-    """The places of an adapter by their ids, each with its allowed channels; none: all."""
-    named = {"discord": config.access.servers, "slack": config.access.workspaces}
-    configured = [f"{name}:{place}" for place in named.get(name, ())]
-    found: dict[str, list[str]] = {tenant: [] for tenant in configured}
-    with suppress(ConfigError, StoreError):  # The look at the database says so.
+async def _left(config: Config) -> dict[str, int]:
+    """How many generations each service has still that is used no more, where it has any."""
+    names, nothing = keyed(config), dict[str, int]()
+    left = await _read(
+        config, lambda conn: {name: queues.left(conn, name) for name in names}, otherwise=nothing
+    )
+    return {name: count for name, count in left.items() if count}
+
+
+async def _read(config: Config, work: Callable[[Any], R], *, otherwise: R) -> R:
+    """What the rows say, where they can be read; the look at the database tells if not."""
+    with suppress(ConfigError, StoreError):
         database = open_database(database_url(config))
         if database.exists():
             try:
                 await database.start_reading()
-                found = await database.read(lambda conn: places.served(conn, configured))
+                return await database.read(work)
             finally:
                 await database.stop()
+    return otherwise
+
+
+async def _served(config: Config, name: str) -> dict[str, list[str]]:
+    """The places of an adapter by their ids, each with its allowed channels; none: all."""
+    named = {"discord": config.access.servers, "slack": config.access.workspaces}
+    configured = [f"{name}:{place}" for place in named.get(name, ())]
+    nowhere: dict[str, list[str]] = {tenant: [] for tenant in configured}
+    found = await _read(config, lambda conn: places.served(conn, configured), otherwise=nowhere)
     return {
         tenant.partition(":")[2]: channels
         for tenant, channels in found.items()

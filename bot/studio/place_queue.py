@@ -13,6 +13,7 @@ from bot.store.database import Database
 from bot.words import clean
 
 QUEUE_LINES = 50
+DRAINING = "It is draining: nothing new goes there."
 NAME_CHARS = 80
 
 
@@ -20,15 +21,25 @@ async def view_queue(
     database: Database, planner: Planner, context: BotContext, tenant: str
 ) -> QueueView:
     """The first jobs of a place that have not ended, oldest first."""
-    found, running = await database.read(
-        lambda conn: (
-            queues.open_in(conn, tenant),
-            {each.name: queues.occupied(conn, each.name) for each in planner.providers},
-        )
-    )
+    found = await database.read(lambda conn: queues.open_in(conn, tenant))
     first = await database.read(lambda conn: desk_clips.nameless(conn, found[:QUEUE_LINES]))
     shown = [(job, await context.to_notice(job)) for job in first]
-    loads = (
+    loads = await view_loads(database, planner, context)
+    lines = tuple(_to_queue_line(job, notice) for job, notice in shown)
+    return QueueView(lines=lines, count=len(found), providers=loads)
+
+
+async def view_loads(
+    database: Database, planner: Planner, context: BotContext
+) -> tuple[ProviderLoad, ...]:
+    """How each service does, of all places; one that is draining while something is left there."""
+    running, left = await database.read(
+        lambda conn: (
+            {each.name: queues.occupied(conn, each.name) for each in planner.providers},
+            {each.name: queues.left(conn, each.name) for each in planner.draining},
+        )
+    )
+    serving = (
         ProviderLoad(
             name=each.name,
             running=running[each.name],
@@ -37,8 +48,12 @@ async def view_queue(
         )
         for each in planner.providers
     )
-    lines = tuple(_to_queue_line(job, notice) for job, notice in shown)
-    return QueueView(lines=lines, count=len(found), providers=tuple(loads))
+    draining = (
+        ProviderLoad(name=name, running=count, slots=0, trouble=DRAINING)
+        for name, count in left.items()
+        if count
+    )
+    return (*serving, *draining)
 
 
 def _to_queue_line(job: Job, notice: Notice) -> QueueLine:

@@ -110,7 +110,7 @@ def check_unlisted(config: Config, name: str) -> None:
         config.load_table(settings, f"providers.{name}")
 
 
-def idle(config: Config) -> Iterator[str]:
+def idle(config: Config, draining: Collection[str]) -> Iterator[str]:
     """What is wrong in the tables of services that are not used, and which keys are in vain."""
     for name in config.unlisted:
         try:
@@ -118,7 +118,7 @@ def idle(config: Config) -> Iterator[str]:
         except ConfigError as error:
             yield error.sentence
         else:
-            if name in keyed(config):
+            if name in keyed(config) and name not in draining:
                 yield f"{name}: its key has no effect until [defaults] providers names {name}"
 
 

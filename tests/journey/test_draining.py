@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bot.cli import checkup
 from bot.config import Config, to_config
 from bot.job import Job, JobState
 from bot.refs import JobId
@@ -19,6 +20,8 @@ from bot.simulator.faces.fal import FACE as FAL
 from bot.simulator.faces.luma import FACE as LUMA
 from bot.store import jobs
 from bot.store.transaction import Tx
+from tests.adapters.web.test_desk_health import sit_down
+from tests.adapters.web.visitor import browsing, pages_in
 from tests.conftest import MANUAL, RunningBot, running
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
 from tests.journey.test_failover import to_community_config
@@ -49,7 +52,9 @@ class Moving:
         return to_config(tables)
 
     def start(self, *names: str, **luma: Any) -> AbstractAsyncContextManager[RunningBot]:
-        return running(self.config(*names, **luma), self.luma, self.chat, self.clock)
+        config = self.config(*names, **luma)
+        pages = pages_in(self.folder, self.clock)
+        return running(config, self.luma, self.chat, self.clock, web=pages)
 
     async def begin(self) -> JobId:
         """A job that Luma works at as the bot stops."""
@@ -239,6 +244,26 @@ async def test_what_runs_there_is_cancelled_there(moving: Moving) -> None:
         await bot.studio.cancel(in_its_queue, to_requester())
         assert (await bot.until(in_its_queue, S.CANCELLED)).cost == 0
         await moving.end(bot, runs, moving.fal)
+
+
+async def test_the_operator_sees_it_until_nothing_is_left(moving: Moving) -> None:
+    job_id = await moving.begin()
+    idle = "luma: its key has no effect until [defaults] providers names luma"
+    async with moving.start("fal") as bot, browsing(bot) as visitor:
+        said = {each.sentence: each.is_well for each in await checkup.look(bot.config)}
+        assert said["luma: draining, 1 generation is left there; nothing new goes there"]
+        assert any(each.startswith("luma: the key is good") for each in said)
+        assert idle not in said
+        await sit_down(visitor, is_operator=True)
+        assert "Draining: nothing new goes there" in (await visitor.get("/desk/services")).html
+        assert "It is draining" in (await visitor.get("/desk/queue")).html
+        queue = await bot.studio.admin.queue("recording:local")
+        assert [each.name for each in queue.providers] == ["fal", "luma"]
+        await moving.end(bot, job_id, moving.luma)
+        assert idle in {each.sentence for each in await checkup.look(bot.config)}
+        assert "Draining" not in (await visitor.get("/desk/services")).html
+        queue = await bot.studio.admin.queue("recording:local")
+        assert [each.name for each in queue.providers] == ["fal"]
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,8 @@ def to_card(service: ServiceStatus, now: datetime) -> Mapping[str, Any]:
 
 def _state(service: ServiceStatus) -> tuple[str, str]:
     health = service.health
+    if health.is_draining:
+        return "wait", "Draining: nothing new goes there"
     if health.trouble and health.may_try:
         return "wait", "One job is let through to see whether it is over"
     if health.trouble:

@@ -8,13 +8,14 @@ from bot.bot_context import BotContext
 from bot.desk_job_views import ClipLine, JobView, Queue, Standing
 from bot.job import Failure, Job, JobState
 from bot.notices import ConfirmNeeded, ConsentNeeded, Notice, Queued, Received, RulesFirst, Waiting
-from bot.overview import ProviderLoad, Sitting
+from bot.overview import Sitting
 from bot.refs import JobId, Micros
 from bot.request import VideoWork, Work, without_words
 from bot.routing.planning import Planner
-from bot.store import desk_jobs, queues
+from bot.store import desk_jobs
 from bot.store.database import Database
 from bot.studio.desk.clips import ClipsView
+from bot.studio.place_queue import view_loads
 from bot.words import NAME_CHARS, clean
 
 LINES = 50
@@ -38,27 +39,15 @@ class JobsView:
 
     async def queue(self, tenant: str, *, most: int = LINES) -> Queue:
         """The oldest jobs of a place, or of all of them, that have not ended."""
-        names = [each.name for each in self._planner.providers]
-        (found, count), running = await self._database.read(
-            lambda conn: (
-                desk_jobs.unfinished(conn, tenant, most),
-                {name: queues.occupied(conn, name) for name in names},
-            )
+        found, count = await self._database.read(
+            lambda conn: desk_jobs.unfinished(conn, tenant, most)
         )
-        loads = (
-            ProviderLoad(
-                name=each.name,
-                running=running[each.name],
-                slots=each.limits.running,
-                trouble=self._context.trouble_of(each.name) or "",
-            )
-            for each in self._planner.providers
-        )
+        loads = await view_loads(self._database, self._planner, self._context)
         lines = [
             _to_standing(job, await self._context.to_notice(job), waits_for)
             for job, waits_for in found
         ]
-        return Queue(lines=lines, count=count, providers=tuple(loads))
+        return Queue(lines=lines, count=count, providers=loads)
 
     async def job(self, sitting: Sitting, job_id: JobId) -> JobView:
         """Everything of one job."""

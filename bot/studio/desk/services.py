@@ -14,7 +14,7 @@ from bot.overview import Sitting
 from bot.ports import Provider
 from bot.refs import Micros
 from bot.routing.planning import Planner
-from bot.store import desk_services
+from bot.store import desk_services, queues
 from bot.store.database import Database
 from bot.store.desk_services import Load
 
@@ -34,6 +34,7 @@ class ServicesView:
     ) -> None:
         self._database = database
         self._providers = planner.providers
+        self._draining = planner.draining
         self._clock = clock
         self._context = context
         self._balances: dict[str, Balance] = {}
@@ -41,18 +42,24 @@ class ServicesView:
         self._wanted, self._known = asyncio.Event(), asyncio.Event()
 
     async def read(self, sitting: Sitting) -> Services:
-        """Every service that is configured, in order, and the chats in reach."""
+        """Every service that is configured, in order, and the chats in reach.
+
+        One that is draining comes last, while something is left there.
+        """
         tenant = sitting.tenant or None
-        names = [each.name for each in self._providers]
-        loads = await self._database.read(
-            lambda conn: {name: desk_services.load(conn, name, tenant) for name in names}
+        every = (*self._providers, *self._draining)
+        loads, left = await self._database.read(
+            lambda conn: (
+                {each.name: desk_services.load(conn, each.name, tenant) for each in every},
+                [each for each in self._draining if queues.left(conn, each.name)],
+            )
         )
         if tenant is None:
             await self._want_balances()
         return Services(
             services=[
                 self._to_service(each, loads[each.name], is_whole=tenant is None)
-                for each in self._providers
+                for each in (*self._providers, *left)
             ],
             chats=[
                 ChatStatus(name=name, trouble=said)
@@ -64,6 +71,7 @@ class ServicesView:
 
     def _to_service(self, provider: Provider, load: Load, *, is_whole: bool) -> ServiceStatus:
         name, health = provider.name, self._context.desk.health_of(provider.name)
+        has_slots = is_whole and not health.is_draining
         return ServiceStatus(
             name=name,
             is_test=provider.is_test,
@@ -71,12 +79,12 @@ class ServicesView:
             running=load.running,
             waiting=load.waiting,
             oldest=load.oldest,
-            slots=provider.limits.running if is_whole else None,
-            balance=self._balances.get(name, Balance()) if is_whole else None,
+            slots=provider.limits.running if has_slots else None,
+            balance=self._balances.get(name, Balance()) if has_slots else None,
             success=load.success,
             failure=load.failure,
             detour=self._detour(provider) if health.trouble else "",
-            prices=_prices(provider),
+            prices={} if health.is_draining else _prices(provider),
         )
 
     def _detour(self, provider: Provider) -> str:
