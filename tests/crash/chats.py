@@ -22,6 +22,7 @@ from tests.crash.worlds import (
     POST,
     REJECT,
     REJECTED,
+    START,
     Chat,
     World,
 )
@@ -116,7 +117,7 @@ class DiscordWorld(World):
     def clips(self) -> int:
         said = [each for each in self._seen() if each.channel is not self._office]
         files = (file.filename for each in said for file in each.attachments)
-        return sum(name.endswith(CLIPS) for name in files)
+        return sum(name.endswith(CLIPS) and not name.startswith(START) for name in files)
 
     def words(self) -> list[str]:
         return [each.text for each in self._seen() if each.channel is not self._office]

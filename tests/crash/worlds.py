@@ -36,8 +36,8 @@ ASK_AGAIN_SECONDS = 10
 PRESS_AGAIN_SECONDS, READ_SECONDS = 1.0, 0.1
 #: So long somebody waits for a form that a press opens.
 FORM_SECONDS = 2.0
-#: What a clip's file is called, or that of a picture of it.
-CLIPS = (".mp4", ".jpg")
+#: What a clip's file is called, or that of a picture of it; one to be animated begins otherwise.
+CLIPS, START = (".mp4", ".jpg"), "start."
 #: How often another service is looked at.
 QUICK = {"first_look_seconds": 0, "look_seconds": 0.05, "gets_per_second": 100}
 #: What people press, and what they are told where that was done.
