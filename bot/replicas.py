@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -31,10 +31,13 @@ class Replicas(Protocol):
     def is_single(self) -> bool:
         """Whether there never is another process."""
 
-    async def alone(self, role: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def alone(
+        self, role: str, work: Callable[[], Awaitable[None]], *, parts: Sequence[str] = ()
+    ) -> None:
         """Do what only one process does; stand by while another one does it.
 
-        Begins anew where the role is lost and comes back; ends when the work does.
+        Begins anew where the role is lost and comes back; ends when the work does. A role of
+        `parts` is had by whoever has all of these, of which other roles may have some, too.
         """
 
     async def is_held(self, role: str) -> bool:

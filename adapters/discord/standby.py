@@ -46,12 +46,14 @@ class StandBy:
             return
         async with asyncio.TaskGroup() as group:
             group.create_task(self._stay_ready(), name="discord, standing by")
-            group.create_task(self._replicas.alone(self._role, self._session.run), name="discord")
+            group.create_task(self._listen(), name="discord")
 
-    @property
-    def _role(self) -> str:
-        """One of us listens for each set of shards."""
-        return f"discord {','.join(map(str, self._wire.shard_ids))}"
+    async def _listen(self) -> None:
+        """One process listens to a shard, also where others have another set with it."""
+        shards = self._wire.shard_ids
+        role = f"discord {','.join(map(str, shards))}"
+        parts = [f"discord {each}" for each in shards or range(self._wire.shard_count or 1)]
+        await self._replicas.alone(role, self._session.run, parts=parts)
 
     async def _stay_ready(self) -> None:
         """Be signed in; a token that is refused is told by whoever listens."""

@@ -13,7 +13,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 
 import psycopg
@@ -45,6 +45,7 @@ _HELD = (
     " AND (classid::bigint << 32) | objid::bigint = ANY(%s::bigint[])"
 )
 _TRY = "SELECT n, pg_try_advisory_lock(n) FROM unnest(%s::bigint[]) AS n"
+_GIVE_BACK = "SELECT pg_advisory_unlock(n) FROM unnest(%s::bigint[]) AS n"
 log = get_logger(__name__)
 Work = Callable[[], Awaitable[None]]
 
@@ -57,7 +58,7 @@ class PostgresReplicas:
         #: A name of this process's own: a start makes a new one.
         self.name = secrets.token_hex(8)
         #: That of this process shows the others that it is there.
-        self._roles = {self.name: _Role(self.name, kind="process")}
+        self._roles = {"process": _Role([_own(self.name)])}
         self._ears: dict[str, Callable[[Mapping[str, str]], None]] = {}
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(10_000)
         self._turns = Turns(self._connect)
@@ -69,9 +70,9 @@ class PostgresReplicas:
 
     # ---- what others ask -----------------------------------------------------------------
 
-    async def alone(self, role: str, work: Work) -> None:
-        """Do the work whenever the role is ours, until it ends by itself."""
-        mine = self._roles.setdefault(role, _Role(role))
+    async def alone(self, role: str, work: Work, *, parts: Sequence[str] = ()) -> None:
+        """Do the work whenever the role is ours, with all its parts, until it ends by itself."""
+        mine = self._roles.setdefault(role, _Role(parts or (role,)))
         while True:
             await mine.held.wait()
             log.info("replica.on_duty", role=role)
@@ -85,7 +86,7 @@ class PostgresReplicas:
 
     async def gone(self, names: Collection[str]) -> frozenset[str]:
         """Those whose connection, and so their lock, has ended."""
-        numbers = {to_number("process", name): name for name in names}
+        numbers = {to_number("role", _own(name)): name for name in names}
         held = await self._held(list(numbers)) if numbers else ()
         return frozenset(names) - {numbers[each] for each in held}
 
@@ -179,13 +180,17 @@ class PostgresReplicas:
 
     async def _try(self, conn: psycopg.AsyncConnection) -> None:
         """Take what nobody has; without anything to take, this shows that the connection lives."""
-        open_ = {each.number: each for each in self._roles.values() if not each.is_certain}
-        found = await conn.execute(_TRY, (list(open_),))
-        for number, is_ours in await found.fetchall():
-            if is_ours:
-                open_[number].take()
-            else:
-                open_[number].lose()
+        open_ = [each for each in self._roles.values() if not each.is_certain]
+        found = await conn.execute(_TRY, ([number for each in open_ for number in each.numbers],))
+        ours = {number for number, is_ours in await found.fetchall() if is_ours}
+        for each in open_:
+            if each.numbers <= ours:
+                each.take()
+                continue
+            each.lose()
+            if some := each.numbers & ours:
+                # Who has all the others may need it.
+                await conn.execute(_GIVE_BACK, (list(some),))
 
     async def _listen(self, conn: psycopg.AsyncConnection) -> None:
         await conn.execute(f"LISTEN {CHANNEL}")
@@ -226,8 +231,8 @@ async def _give_up(asking: asyncio.Future[None]) -> None:
 class _Role:
     """What only one process does; ours while `held` is set, unless that is uncertain just now."""
 
-    def __init__(self, name: str, *, kind: str = "role") -> None:
-        self.number = to_number(kind, name)
+    def __init__(self, parts: Sequence[str]) -> None:
+        self.numbers = {to_number("role", each) for each in parts}
         self.held = asyncio.Event()
         self.is_certain = False
         self._lost = asyncio.Event()
@@ -252,6 +257,11 @@ class _Role:
                 doing.result()
                 return True
             return False
+
+
+def _own(name: str) -> str:
+    """The role that a process has as long as it is there."""
+    return f"process {name}"
 
 
 def to_number(kind: str, name: str) -> int:

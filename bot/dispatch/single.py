@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 
@@ -21,9 +21,11 @@ class SingleProcess:
         """Yes."""
         return True
 
-    async def alone(self, role: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def alone(
+        self, role: str, work: Callable[[], Awaitable[None]], *, parts: Sequence[str] = ()
+    ) -> None:
         """Do it."""
-        del role
+        del role, parts
         await work()
 
     async def is_held(self, role: str) -> bool:

@@ -8,11 +8,8 @@ from procrastinate.jobs import Job as Task
 from procrastinate.manager import JobManager
 
 from bot.dispatch.procrastinate import ADVANCE, ProcrastinateDispatcher
-from bot.dispatch.replicas import PostgresReplicas, to_number
+from bot.dispatch.replicas import PostgresReplicas
 from tests.crash.points import Points
-
-#: What shows the others that a process is there.
-OWN = "to be there"
 
 
 def watch_nudges(points: Points) -> None:
@@ -24,27 +21,21 @@ def watch_nudges(points: Points) -> None:
 
 def watch_roles(points: Points) -> None:
     """Have the taking of each role counted; a process that waits for one is at one point."""
-    names: dict[int, str] = {}
-    waits: set[int] = set()
-    alone, take = PostgresReplicas.alone, PostgresReplicas._try
-
-    async def named(self: PostgresReplicas, role: str, work: Any) -> None:
-        names[to_number("role", role)] = role
-        await alone(self, role, work)
+    waits: set[str] = set()
+    take = PostgresReplicas._try
 
     async def wrapped(self: PostgresReplicas, conn: Any) -> None:
-        wanted = [each for each in self._roles.values() if not each.is_certain]
-        for role in wanted:
-            if role.number not in waits:
-                waits.add(role.number)
-                points.cross(f"before role: {names.get(role.number, OWN)}")
+        wanted = {name: role for name, role in self._roles.items() if not role.is_certain}
+        for name in wanted:
+            if name not in waits:
+                waits.add(name)
+                points.cross(f"before role: {name}")
         await take(self, conn)
-        for role in wanted:
+        for name, role in wanted.items():
             if role.is_certain:
-                points.cross(f"after role: {names.get(role.number, OWN)}")
+                points.cross(f"after role: {name}")
 
-    setattr(PostgresReplicas, "alone", named)  # noqa: B010 - mypy knows a method cannot be set
-    setattr(PostgresReplicas, "_try", wrapped)  # noqa: B010
+    setattr(PostgresReplicas, "_try", wrapped)  # noqa: B010 - mypy knows a method cannot be set
 
 
 def _until_claimed(points: Points) -> None:

@@ -95,7 +95,7 @@ async def standing_by(community: Community, local_discord: LocalDiscord) -> Asyn
     class Beside:
         is_single = False
 
-        async def alone(self, _role: str, _work: object) -> None:
+        async def alone(self, _role: str, _work: object, *, parts: object) -> None:
             await asyncio.Event().wait()
 
     studio = community.bot.studio_with(replicas=Beside())

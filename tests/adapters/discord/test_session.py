@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -169,8 +169,12 @@ class Standing:
 
     is_single: bool = False
     other_ended: asyncio.Event = field(default_factory=asyncio.Event)
+    parts: Sequence[str] = ()
 
-    async def alone(self, _role: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def alone(
+        self, _role: str, work: Callable[[], Awaitable[None]], *, parts: Sequence[str]
+    ) -> None:
+        self.parts = parts
         await self.other_ended.wait()
         await work()
 
@@ -360,6 +364,30 @@ def test_shards_that_cannot_be_are_refused(shards: dict[str, Any]) -> None:
     settings = Settings(token="a.b.c", **shards)  # type: ignore[arg-type]  # as from a file
     with pytest.raises(ConfigError, match="shard_ids"):
         create(settings, None, clock=MovableClock())  # type: ignore[arg-type]  # not reached
+
+
+@pytest.mark.parametrize(
+    ("shards", "parts"),
+    [
+        ({"shard_count": 3, "shard_ids": (0, 2)}, ["discord 0", "discord 2"]),
+        ({"shard_count": 2}, ["discord 0", "discord 1"]),
+        ({"shard_count": None}, ["discord 0"]),
+    ],
+    ids=["some", "all", "as many as Discord suggests"],
+)
+async def test_whoever_listens_has_each_of_its_shards_alone(
+    line: Line, shards: dict[str, Any], parts: list[str]
+) -> None:
+    replicas, ready = Standing(), asyncio.Event()
+    studio: Any = SimpleNamespace(replicas=replicas)
+    session: Any = SimpleNamespace(run=asyncio.Event().wait)
+    wire = line.wire(**shards)
+    stand_by = StandBy(wire, studio, session, clock=line.clock, ready=lambda _: ready.set())
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        task = group.create_task(stand_by.run())
+        await ready.wait()
+        task.cancel()
+    assert replicas.parts == parts
 
 
 # ---- commands ----------------------------------------------------------------------------------

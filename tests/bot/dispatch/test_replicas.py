@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import psycopg
 import pytest
@@ -35,11 +35,13 @@ class Duty:
 
 
 @asynccontextmanager
-async def at_work(replicas: Replicas, duty: Duty) -> AsyncIterator[None]:
+async def at_work(
+    replicas: Replicas, duty: Duty, role: str = "watch luma", *, parts: Sequence[str] = ()
+) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(replicas.run()),
-            group.create_task(replicas.alone("watch luma", duty.work)),
+            group.create_task(replicas.alone(role, duty.work, parts=parts)),
         ]
         yield
         for task in tasks:
@@ -74,6 +76,31 @@ async def test_who_is_gone_is_known_at_once_and_who_is_back_too(url: str) -> Non
         while await one.gone({one.name}):
             await asyncio.sleep(0.02)
     assert await SingleProcess().gone({"earlier"}) == {"earlier"}
+
+
+async def test_of_roles_that_share_a_part_one_is_had(url: str) -> None:
+    """And who waits for it keeps no other part from others."""
+    low, both, high = Duty(), Duty(), Duty()
+    shards = {"low": ["0"], "both": ["0", "1"], "high": ["1"]}
+
+    def has(role: str, duty: Duty) -> AbstractAsyncContextManager[None]:
+        replicas = PostgresReplicas(postgres_url(url))
+        return at_work(replicas, duty, role, parts=shards[role])
+
+    async with asyncio.timeout(30), has("low", low):
+        await low.on.wait()
+        async with has("both", both):
+            async with has("high", high):
+                await high.on.wait()
+                assert not both.on.is_set()
+            assert not both.on.is_set()
+            low_on = low.on.is_set()
+    assert low_on
+    async with asyncio.timeout(30), has("both", both):
+        await both.on.wait()
+        replicas = PostgresReplicas(postgres_url(url))
+        assert await replicas.is_held("0")
+        assert await replicas.is_held("1")
 
 
 async def test_a_lost_connection_ends_the_work_until_the_role_is_back(url: str) -> None:
