@@ -19,6 +19,7 @@ from adapters.discord.messages import to_message, to_nonce, without_prompt
 from adapters.discord.parse import DIRECT, NAME, channel_id, is_private, is_unopened
 from adapters.discord.posted import NONCE_WINDOW, Posted, may_stand_in, place_in
 from adapters.discord.private import PrivateAnswers
+from adapters.discord.shards import hears, knows
 from adapters.statuses import Statuses
 from bot.clock import Clock
 from bot.errors import (
@@ -85,9 +86,9 @@ class Delivery:
         """Post with this client while no other one listens."""
         self._silent = client
 
-    def keep_private(self, interaction: discord.Interaction[Any]) -> None:
-        """Answer this interaction's job with the interaction's own message, while it can be."""
-        self._private.keep(interaction)
+    def keep_private(self, interaction: discord.Interaction[Any]) -> str:
+        """Answer its job with the interaction's own message, while it can be; says where."""
+        return self._private.keep(interaction)
 
     async def placed(self, job_id: JobId, seconds: float) -> MessageRef | None:
         """Where a job's status message is, once it is posted; None where that takes longer."""
@@ -120,7 +121,7 @@ class Delivery:
         try:
             async with self._translated(thread, notice, is_post=not is_private(thread)):
                 if is_private(thread):
-                    self._check_listens()
+                    self._check_hears(thread)
                     return await self._private.write(thread, notice)
                 nonce, client = to_nonce(key), self._online
                 await self._learn_boost(thread)
@@ -193,7 +194,7 @@ class Delivery:
             if is_private(message.thread):
                 # The clip took the status message's place; its last word is there already.
                 if not isinstance(notice, Done):
-                    self._check_listens()
+                    self._check_hears(message.thread)
                     await self._private.write(message.thread, notice)
                 return
             with self._old_edits.spared(message):
@@ -314,10 +315,11 @@ class Delivery:
     def _listens(self) -> bool:
         return self._client is not None and not self._client.is_closed()
 
-    def _check_listens(self) -> None:
-        """Raise where only the process can do it that listens to Discord, as another one may."""
-        if not self._listens:
-            raise DeliveryUnavailable("This process does not listen to Discord.", retry_after=1.0)
+    def _check_hears(self, thread: ThreadRef) -> None:
+        """Raise where only the process can write it that heard the command, as another one may."""
+        is_ours = self._listens and hears(self._online, thread)
+        if not is_ours and self._private.may_be_elsewhere(thread):
+            raise DeliveryUnavailable("Another process heard that command.", retry_after=1.0)
 
     def _guild(self, thread: ThreadRef) -> discord.Guild | None:
         if self._client is None or thread.workspace == DIRECT:
@@ -326,13 +328,13 @@ class Delivery:
 
     async def _learn_boost(self, thread: ThreadRef) -> None:
         """What a server takes of which no gateway tells, once: a refused clip lowers it."""
-        client = self._online
-        if thread.workspace in (DIRECT, *self._boosts) or client.is_ready() or self._guild(thread):
+        client, place = self._online, thread.workspace
+        if place in (DIRECT, *self._boosts) or knows(client, thread) or self._guild(thread):
             return
-        self._boosts[thread.workspace] = 0
+        self._boosts[place] = 0
         with suppress(discord.HTTPException):
-            guild = await client.fetch_guild(int(thread.workspace), with_counts=False)
-            self._boosts[thread.workspace] = guild.filesize_limit
+            guild = await client.fetch_guild(int(place), with_counts=False)
+            self._boosts[place] = guild.filesize_limit
 
     def _place(self, thread: ThreadRef) -> discord.PartialMessageable:
         return place_in(self._online, thread)

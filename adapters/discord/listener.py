@@ -290,17 +290,13 @@ class Discord(Delivery):
             raise NotAllowed("I cannot see this channel.")
         if is_private is None:
             is_private = remakes.is_kept_private(interaction, place)
-        if is_private or where == "away":
-            self.keep_private(interaction)
-            number: int | None = interaction.id
-        else:
-            number = None
+        own = self.keep_private(interaction) if is_private or where == "away" else None
         thread = parse.to_thread(
             channel,
             guild_id=interaction.guild_id if where == "here" else None,
-            interaction_id=number,
+            only=own,
         )
-        if where == "here" and number is None:
+        if where == "here" and own is None:
             parse.check_permissions(interaction.app_permissions, channel)
             if self._opening.is_for(channel, interaction.app_permissions):
                 thread = parse.to_new_thread(thread, interaction.id)

@@ -100,16 +100,16 @@ def to_requester(
 
 
 def to_thread(
-    channel: discord.abc.Snowflake, *, guild_id: int | None, interaction_id: int | None = None
+    channel: discord.abc.Snowflake, *, guild_id: int | None, only: str | None = None
 ) -> ThreadRef:
-    """A channel, or a thread in its channel; with `interaction_id` only its person sees it."""
+    """A channel, or a thread in its channel; what is named `only` is seen by its person alone."""
     parent = getattr(channel, "parent_id", None) if isinstance(channel, discord.Thread) else None
     inner = str(channel.id) if parent is not None else None
     return ThreadRef(
         adapter=NAME,
         workspace=str(guild_id) if guild_id is not None else DIRECT,
         channel=str(parent or channel.id),
-        thread=f"{ONLY}{interaction_id}" if interaction_id is not None else inner,
+        thread=f"{ONLY}{only}" if only is not None else inner,
     )
 
 

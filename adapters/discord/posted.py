@@ -10,6 +10,7 @@ import discord
 
 from adapters.discord.messages import is_told
 from adapters.discord.parse import DIRECT, channel_id, is_private
+from adapters.discord.shards import knows
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, PostedBefore, ThreadGone
 from bot.log import get_logger
@@ -146,7 +147,7 @@ async def _may_look_back(client: discord.Client, thread: ThreadRef) -> bool:
     if thread.workspace == DIRECT:
         return True
     guild = client.get_guild(int(thread.workspace))
-    if guild is None and not client.is_ready():
+    if guild is None and not knows(client, thread):
         return await _is_said_to(client, thread)
     if guild is not None and guild.unavailable:
         raise DeliveryUnavailable("Discord does not show that server yet.", retry_after=2.0)
@@ -158,7 +159,7 @@ async def _may_look_back(client: discord.Client, thread: ThreadRef) -> bool:
 
 
 async def _is_said_to(client: discord.Client, thread: ThreadRef) -> bool:
-    """The same, asked of Discord by a process that hears nothing of its servers."""
+    """The same, asked of Discord by a process that hears nothing of its server."""
     assert client.user is not None
     try:
         guild = await client.fetch_guild(int(thread.workspace), with_counts=False)

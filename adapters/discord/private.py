@@ -12,6 +12,7 @@ import discord
 
 from adapters.discord import buttons, refusals, render
 from adapters.discord.messages import to_file
+from adapters.discord.shards import name_private
 from bot.clock import Clock
 from bot.errors import ThreadGone
 from bot.notices import Cancelled, Delivered, Failed, Jobless, Notice
@@ -47,13 +48,21 @@ class PrivateAnswers:
         self._clock = clock
         self._open: dict[str, Answer] = {}
 
-    def keep(self, interaction: Interaction) -> None:
-        """Answer this interaction's jobs with its own messages."""
+    def keep(self, interaction: Interaction) -> str:
+        """Answer this interaction's jobs with its own messages; what that place is called."""
         self._open = {k: v for k, v in self._open.items() if not self._is_over(v.interaction)}
         self._open[str(interaction.id)] = Answer(interaction=interaction)
+        return name_private(interaction)
 
     def __contains__(self, number: object) -> bool:
         return number in self._open
+
+    def may_be_elsewhere(self, thread: ThreadRef) -> bool:
+        """Whether another process may have the interaction that this private place stands for."""
+        number = _number(thread)
+        if number in self._open or not number.isdecimal():
+            return False
+        return self._clock.now() - discord.utils.snowflake_time(int(number)) <= TOKEN_LIFE
 
     def of(self, thread: ThreadRef) -> Interaction | None:
         """The interaction that this private place stands for, while it can be answered."""
@@ -61,7 +70,7 @@ class PrivateAnswers:
         return answer.interaction if answer is not None else None
 
     def _answer(self, thread: ThreadRef) -> Answer | None:
-        _, _, number = (thread.thread or "").partition(":")
+        number = _number(thread)
         answer = self._open.get(number)
         if answer is not None and self._is_over(answer.interaction):
             del self._open[number]
@@ -96,6 +105,11 @@ class PrivateAnswers:
         await _edit(answer.interaction, name, drawn)
         answer.messages[job_id] = name
         return name
+
+
+def _number(thread: ThreadRef) -> str:
+    """The interaction's, of a private place."""
+    return (thread.thread or "").partition(":")[2].partition("/")[0]
 
 
 async def _follow_up(answer: Answer, job_id: JobId, words: str) -> str:

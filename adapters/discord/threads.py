@@ -12,6 +12,7 @@ import aiohttp
 import discord
 
 from adapters.discord.parse import NAME, can_open_thread
+from adapters.discord.shards import knows
 from bot.errors import DeliveryUnavailable
 from bot.log import get_logger
 from bot.notices import About
@@ -70,7 +71,7 @@ class Threads:
     async def _open(
         self, client: discord.Client, thread: ThreadRef, about: About, *, is_tried: bool
     ) -> str:
-        if not client.is_ready():
+        if not knows(client, thread):
             # It does not know the channels yet, or never will: then another process does.
             raise DeliveryUnavailable("Discord does not show its channels yet.", retry_after=1.0)
         channel = client.get_channel(int(thread.channel))
