@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import discord
 
 from adapters.discord.parse import NAME, to_requester
+from adapters.discord.shards import hears_of
 from bot.clock import Clock
 from bot.errors import JobNotFound
 from bot.refs import JobId
@@ -59,17 +60,18 @@ class Homes:
     async def _members(
         self, client: discord.Client, user_id: int
     ) -> AsyncIterator[discord.Member]:
-        """Where somebody counted last, then as the servers stand, several asked at once.
+        """Where somebody counted last, then as the servers are listed, several asked at once.
 
         What one of them could not tell is raised behind what the others told.
         """
-        last = client.get_guild(self._last.get(user_id, 0))
-        if last is not None and (member := await self._member(last, user_id)) is not None:
+        served = [int(each) for each in await self._studio.served(NAME) if each.isdecimal()]
+        last = self._last.get(user_id)
+        if last in served and (member := await _member(client, last, user_id)) is not None:
             yield member
-        others = [each for each in client.guilds if each is not last]
+        others = [each for each in served if each != last]
         fault: BaseException | None = None
         for start in range(0, len(others), AT_ONCE):
-            asked = (self._member(each, user_id) for each in others[start : start + AT_ONCE])
+            asked = (_member(client, each, user_id) for each in others[start : start + AT_ONCE])
             for found in await asyncio.gather(*asked, return_exceptions=True):
                 if isinstance(found, BaseException):
                     fault = fault or found
@@ -78,20 +80,24 @@ class Homes:
         if fault is not None:
             raise fault
 
-    async def _member(self, guild: discord.Guild, user_id: int) -> discord.Member | None:
-        if not await self._studio.serves(f"{NAME}:{guild.id}"):
-            return None
-        try:
-            return await guild.fetch_member(user_id)
-        except discord.HTTPException:
-            return None
-
     async def _is_there(self, job: JobId, member: discord.Member) -> bool:
         try:
             await self._studio.work_of(job, to_requester(member, guild_id=member.guild.id))
         except JobNotFound:
             return False
         return True
+
+
+async def _member(client: discord.Client, guild_id: int, user_id: int) -> discord.Member | None:
+    """Somebody in a server, of which maybe only another process hears."""
+    guild = client.get_guild(guild_id)
+    if guild is None and hears_of(client, guild_id):
+        return None
+    try:
+        guild = guild or await client.fetch_guild(guild_id, with_counts=False)
+        return await guild.fetch_member(user_id)
+    except discord.HTTPException:
+        return None
 
 
 def _keep(known: OrderedDict[int, T], user_id: int, value: T) -> None:

@@ -194,10 +194,15 @@ def rules(conn: Connection, tenant: str) -> Rules:
     return _to_rules(conn.execute(_RULES, {"of_tenant": tenant}).one())
 
 
+def approved(conn: Connection) -> list[str]:
+    """The places that the operator let in."""
+    let_in = select(places.c.tenant).where(places.c.state == "approved")
+    return list(conn.execute(let_in.order_by(places.c.tenant)).scalars())
+
+
 def served(conn: Connection, configured: Iterable[str]) -> dict[str, list[str]]:
     """These places and those that the operator let in, each with its allowed channels."""
-    approved = select(places.c.tenant).where(places.c.state == "approved")
-    tenants = [*configured, *conn.execute(approved.order_by(places.c.tenant)).scalars()]
+    tenants = [*configured, *approved(conn)]
     return {tenant: list(rules(conn, tenant).channels) for tenant in tenants}
 
 

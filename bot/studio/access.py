@@ -37,6 +37,13 @@ class Access:
         access = self._context.access
         return tenant.partition(":")[2] in (LOCAL, *access.servers, *access.workspaces)
 
+    async def served(self, adapter: str) -> list[str]:
+        """What is served of an adapter; of what is configured some may be another adapter's."""
+        access, own = self._context.access, f"{adapter}:"
+        approved = await self._database.read(places.approved)
+        let_in = [each.removeprefix(own) for each in approved if each.startswith(own)]
+        return list(dict.fromkeys((*access.servers, *access.workspaces, *let_in)))
+
     async def check_place(
         self, requester: Requester, state: PlaceState | None, *, name: str = ""
     ) -> None:

@@ -347,3 +347,7 @@ class Studio(Shelf):
         """Whether a place is served."""
         state = await self._database.read(lambda conn: places.state(conn, tenant))
         return self._access.is_served(tenant, state)
+
+    async def served(self, adapter: str) -> list[str]:
+        """The workspaces that are served; some of those that are configured are of others."""
+        return await self._access.served(adapter)

@@ -19,7 +19,8 @@ from bot.errors import DeliveryUnavailable, PostedBefore, ThreadGone
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester, VideoWork
 from tests.adapters.discord.conftest import GUILD, LocalDiscord
-from tests.adapters.discord.test_commands import all_jobs
+from tests.adapters.discord.test_access import OPEN
+from tests.adapters.discord.test_commands import all_jobs, finished
 from tests.adapters.discord.test_private import private_clip
 from tests.adapters.discord.test_session import Line, line
 from tests.discord_server import Guild, Permission, Person
@@ -147,3 +148,18 @@ async def test_a_private_request_remembers_who_heard_it(local_discord: LocalDisc
         await private_clip(community, asked)
         [job] = await all_jobs(community)
         assert job.request.thread.thread == f"only:{asked.id}/0"
+
+
+async def test_who_writes_directly_is_found_in_a_server_of_the_other_shard(
+    local_discord: LocalDiscord,
+) -> None:
+    """Discord tells the first shard of every direct message."""
+    wolves = local_discord.discord.guild("Wolves", guild_id=guild_of(1))
+    eve = local_discord.discord.person("Eve", wolves)
+    access = {**OPEN, "servers": [str(GUILD), str(wolves.id)]}
+    async with local_discord.community(FIRST, access=access) as community:
+        await eve.say(eve.dm, "a red fox")
+        clip = await finished(community, eve.dm)
+        # She is looked for there first from now on.
+        await eve.click(clip, "Variation")
+        await community.discord.wait_for(lambda: len(community.clips(eve.dm)) == 2, 30)

@@ -133,7 +133,10 @@ async def test_an_approved_place_is_served_until_it_is_closed(shared_bot: Runnin
     await studio.admin.approve("recording:ap", actor=BOSS)
     receipt = await shared_bot.studio.submit(asked("ap2", place="ap"))
     assert isinstance(receipt.notice, Accepted)
+    assert {"named", "ap"} <= set(await studio.served("recording"))
+    assert "ap" not in await studio.served("another")
     await studio.admin.close("recording:ap", actor=BOSS)
+    assert "ap" not in await studio.served("recording")
     with pytest.raises(NotServed, match=UNKNOWN):
         await shared_bot.studio.submit(asked("ap3", place="ap"))
     assert len(await told(shared_bot, "recording:ap")) == 1
