@@ -153,6 +153,10 @@ class Gateway:
         """The sessions that somebody listens to."""
         return [each for each in self.sessions.values() if each.connection is not None]
 
+    def listeners(self, guild: Guild | None) -> list[Session]:
+        """Who hears what happens in a server, or outside of all."""
+        return [each for each in self.connected if shard_of(guild, each.shards) == each.shard]
+
     def ask_to_reconnect(self) -> None:
         """Tell every client to come back and resume."""
         for each in self.connections:

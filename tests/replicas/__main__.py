@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from tests.postgres_server import NO_SERVER, postgres_server, run
-from tests.replicas import acts, media, outages, stories
+from tests.replicas import acts, media, outages, shards, stories
 from tests.replicas.cluster import Cluster, cluster
 from tests.replicas.stories import Told
 
@@ -43,6 +43,11 @@ async def _called(folder: Path) -> Told:
         return await stories.called(place)
 
 
+async def _sharded(folder: Path) -> Told:
+    async with cluster(folder, shards=shards.SHARDS) as place:
+        return await shards.sharded(place)
+
+
 async def _handed_over(folder: Path) -> Told:
     async with media.cluster_with_a_bucket(folder) as (place, bucket):
         return await media.handed_over(place, bucket)
@@ -68,6 +73,7 @@ STORIES: dict[str, Callable[[Path], Awaitable[Told]]] = {
     "cut": _in_a_cluster(outages.cut),
     "gone": _gone,
     "called": _called,
+    "shards": _sharded,
     "bucket": _handed_over,
 }
 

@@ -106,7 +106,7 @@ class Cluster:
 
     async def _in_discord(self, number: int, prompt: str) -> bool:
         person = self.discord_people[number % len(self.discord_people)]
-        await self.discord.wait_connected(seconds=200)
+        await self.discord.wait_for(lambda: self.discord.gateway.listeners(person.here.guild), 200)
         try:
             interaction = await person.slash("ray create", prompt=prompt)
         except NotPossible:
@@ -268,18 +268,25 @@ def _jobs(conn: Connection) -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) for row in rows]
 
 
+def guild_of(shard: int) -> int:
+    """The id of the server there that Discord tells this shard of."""
+    return GUILD + (shard << 22)
+
+
 @asynccontextmanager
 async def cluster(
     folder: Path,
     *,
     url: str = "",
     is_called: bool = False,
+    shards: int = 1,
     environment: Mapping[str, str] = MappingProxyType({}),
     **tables: Any,
 ) -> AsyncIterator[Cluster]:
     """All of it, without any process yet; `url` is of a database that is not to be made.
 
-    Slack may call the processes, by way of what stands before them; else they open sockets.
+    Slack may call the processes, by way of what stands before them; else they open sockets. In
+    Discord there is a server for each shard.
     """
     settings = SimulatorSettings(
         min_seconds=0.5,
@@ -295,7 +302,7 @@ async def cluster(
         SlackServer() as slack,
     ):
         with _database(url) as database, _reader(database) as reader:
-            guild = discord.guild("Foxes", guild_id=GUILD)
+            guilds = [discord.guild("Foxes", guild_id=guild_of(each)) for each in range(shards)]
             team = slack.team("Foxes")
             general = slack.channel(team, "general")
             people = [slack.person(name, team, general) for name in NAMES]
@@ -316,7 +323,9 @@ async def cluster(
                     reader=reader,
                     fleet=processes,
                     balancer=balancer,
-                    discord_people=[discord.person(name, guild) for name in NAMES],
+                    discord_people=[
+                        discord.person(name, guilds[at % shards]) for at, name in enumerate(NAMES)
+                    ],
                     slack_people=people,
                 )
 
@@ -361,7 +370,10 @@ def to_tables(
             "shutdown_grace_seconds": 5,
             "log_format": "json",
         },
-        "access": {"servers": [str(GUILD)], "workspaces": [team.id]},
+        "access": {
+            "servers": [str(each) for each in discord.world.guilds],
+            "workspaces": [team.id],
+        },
         "defaults": {"providers": ["luma"]},
         "limits": {"usd_per_person_per_day": 1000, "usd_total_per_month": 10000},
         "providers.luma": {
@@ -378,7 +390,7 @@ def to_tables(
             "token": discord.token,
             "api_base_url": discord.api_base_url,
             "gateway_url": discord.gateway_url,
-            "shard_count": 1,
+            "shard_count": len(discord.world.guilds),
         },
         "adapters.slack": {
             "bot_token": team.bot_token,

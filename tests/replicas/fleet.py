@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.secrecy import found_in
@@ -138,23 +139,28 @@ class Fleet:
     def living(self) -> list[Replica]:
         return [each for each in self.all if each.is_alive]
 
-    async def start(self, many: int = 1) -> list[Replica]:
-        """Start so many more; comes back once each of them works."""
-        started = [await self._spawn(f"replica {next(self._numbers)}") for _ in range(many)]
+    async def start(self, many: int = 1, **own: str) -> list[Replica]:
+        """Start so many more; comes back once each of them works.
+
+        `own` is what their environment alone says.
+        """
+        started = [await self._spawn(f"replica {next(self._numbers)}", own) for _ in range(many)]
         self.all += started
         for each in started:
             await each.wait("web.listening", seconds=START_SECONDS)
         return started
 
-    async def _spawn(self, name: str) -> Replica:
+    async def _spawn(self, name: str, own: Mapping[str, str]) -> Replica:
         home = self.folder / name.replace(" ", "-")
         home.mkdir()
         log = home.with_suffix(".log")
         with log.open("wb") as target:
-            process = await self.spawn("run", stderr=target, cwd=home)
+            process = await self.spawn("run", own=own, stderr=target, cwd=home)
         return Replica(name, process, log)
 
-    async def spawn(self, *words: str, **more: Any) -> asyncio.subprocess.Process:
+    async def spawn(
+        self, *words: str, own: Mapping[str, str] = MappingProxyType({}), **more: Any
+    ) -> asyncio.subprocess.Process:
         """One `raybot` command with this configuration."""
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -163,7 +169,7 @@ class Fleet:
             *words,
             "--config",
             str(self.config),
-            env={**environment(), **self._settings},
+            env={**environment(), **self._settings, **own},
             stdin=asyncio.subprocess.DEVNULL,
             **{"cwd": self.folder, "stdout": PIPE, "stderr": PIPE, **more},
         )

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 from adapters.slack.events import SlackEvent
 from bot.store.postgres import postgres_url
-from tests.replicas import stories
+from tests.replicas import shards, stories
 from tests.replicas.cluster import Cluster, cluster
 from tests.replicas.stories import Told, ready, under_load
 
@@ -20,6 +20,7 @@ _LEFT = text(
     "INSERT INTO inbox (adapter, key, payload, received_at, held_by)"
     " VALUES ('slack', :key, :payload, now(), 'one that died')"
 )
+_ORDERED = text("SELECT count(*) FROM jobs WHERE generation_id IS NOT NULL")
 
 
 @pytest.fixture
@@ -65,3 +66,27 @@ async def _leave(place: Cluster) -> str:
         conn.execute(_LEFT, row)
     engine.dispose()
     return words
+
+
+@pytest.mark.timeout(180)
+async def test_who_listens_to_a_shard_is_followed_by_who_stands_by_for_it(tmp_path: Path) -> None:
+    """What runs meanwhile comes once, and the other shard's people notice nothing."""
+    async with cluster(tmp_path, shards=shards.SHARDS) as place:
+        told = Told(story="")
+        last = await shards.start(place, 1, 2)
+        async with shards.undisturbed(place, told):
+            place.luma.faults.slow(3.0, times=4)
+            await place.ask(4, pause=0.0)
+            async with asyncio.timeout(60):
+                while await place.read(_ordered) < 4:
+                    await asyncio.sleep(0.05)
+            await shards.replace(place, told, last)
+            await place.ask(4, pause=0.0)
+            told.wrong += await place.settled()
+        told.wrong += await place.wrong()
+        told.wrong += await shards.asked_in_private(place, times=1)
+    assert told.wrong == []
+
+
+def _ordered(conn: Connection) -> int:
+    return int(conn.execute(_ORDERED).scalar_one())
