@@ -56,6 +56,7 @@ class Threads:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
+        self._names: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
         self._opened: deque[str] = deque(maxlen=REMEMBERED)
 
     async def settle(self, client: discord.Client, thread: ThreadRef, about: About) -> ThreadRef:
@@ -82,7 +83,11 @@ class Threads:
             if asked is not None:
                 message = channel.get_partial_message(int(asked.message))
                 return str((await message.create_thread(name=to_name(about))).id)
-            opened = await self._open_alone(channel, about, is_tried=is_tried)
+            # Who asks for the same must not find one of which nobody has heard yet.
+            async with self._names.setdefault((channel.id, to_name(about)), asyncio.Lock()):
+                opened = await self._open_alone(channel, about, is_tried=is_tried)
+                self._opened.append(opened)
+                return opened
         except (discord.DiscordServerError, aiohttp.ClientError, OSError) as error:
             # What was opened unheard is looked for at once; else it waits as any message does.
             is_lost = asked is None and not is_tried
@@ -94,8 +99,6 @@ class Threads:
                 return asked.message
             log.info("discord.no_thread", job=about.job_id, code=error.code)
             return CHANNEL
-        self._opened.append(opened)
-        return opened
 
     async def _open_alone(
         self, channel: discord.TextChannel, about: About, *, is_tried: bool

@@ -198,12 +198,10 @@ class ChannelRoutes:
         guild = self._world.guilds.get(request.id("guild"))
         if guild is None or not guild.has_bot:
             raise ApiError(*no.MISSING_ACCESS)
-        threads = [
-            each for each in guild.channels.values() if each.is_thread and not each.is_archived
-        ]
-        return Reply(
-            {"threads": [self._payloads.channel(each) for each in threads], "members": []}
-        )
+        found = [each for each in guild.channels.values() if each.is_thread]
+        newest = sorted(found, key=lambda each: each.id, reverse=True)
+        threads = [self._payloads.channel(each) for each in newest if not each.is_archived]
+        return Reply({"threads": threads, "members": []})
 
 
 def _number(request: Request, name: str, default: int) -> int:

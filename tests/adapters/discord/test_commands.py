@@ -301,6 +301,25 @@ async def test_a_threads_answer_that_is_lost_opens_no_second_one(
     assert community.discord.said(community.general) == []
 
 
+async def test_who_ask_alike_have_a_thread_each_although_an_answer_is_lost(
+    open_community: OpenCommunity,
+) -> None:
+    community = await open_community({"thread": "new"})
+    opening = "POST", "/threads$"
+    community.discord.faults.add(*opening, status=502, when="after")
+    await community.ana.slash("ray create", prompt="a fox")
+    await community.discord.wait_for(lambda: threads_of(community))
+    answer = community.discord.faults.hold(*opening, when="after")
+    await community.ben.slash("ray create", prompt="a fox")
+    await asyncio.wait_for(answer.reached.wait(), 30)
+    # Ben's thread is there, and the bot does not know of it when it looks for Ana's.
+    for _ in range(3):
+        await community.bot.clock.let_pass(seconds=2)
+    answer.open()
+    await community.hurry(lambda: all(community.clips(each) for each in threads_of(community)))
+    assert len(threads_of(community)) == 2
+
+
 async def test_a_thread_that_discord_cannot_open_is_asked_for_ever_more_rarely(
     open_community: OpenCommunity,
 ) -> None:
