@@ -6,12 +6,14 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import discord
 
 from adapters.discord.parse import NAME, to_requester
+from adapters.discord.replies import acknowledge
 from adapters.discord.shards import hears_of
+from bot.alongside import alongside
 from bot.clock import Clock
 from bot.errors import JobNotFound
 from bot.refs import JobId
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 #: Somebody who is a member nowhere is not looked for again so soon.
 STRANGER_FOR = timedelta(minutes=1)
 REMEMBERED = 10_000
-#: So many servers are asked at once: a form has to open within three seconds.
-AT_ONCE = 20
+#: So many servers are asked at once: a form has to open within three seconds, of which half are
+#: left for all else.
+AT_ONCE, IN_TIME = 20, timedelta(seconds=1.5)
 T = TypeVar("T")
 
 
@@ -56,6 +59,18 @@ class Homes:
         if first is None:
             _keep(self._strangers, user.id, now + STRANGER_FOR)
         return first
+
+    async def of_asking(
+        self, interaction: discord.Interaction[Any], *, job: JobId | None = None
+    ) -> discord.Member | None:
+        """The same of who used the bot just now, which is acknowledged where it takes long."""
+        found = asyncio.Event()
+        async with alongside(self.of(interaction.client, interaction.user, job=job)) as looking:
+            looking.add_done_callback(lambda _: found.set())
+            await self._clock.wait(found, self._clock.now() + IN_TIME)
+            if not found.is_set() and not interaction.response.is_done():
+                await acknowledge(interaction)
+            return await looking
 
     async def _members(
         self, client: discord.Client, user_id: int

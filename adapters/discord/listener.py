@@ -315,7 +315,7 @@ class Discord(Delivery):
         locale = str(interaction.locale)
         if where == "here":
             return parse.to_requester(user, guild_id=interaction.guild_id, locale=locale)
-        home = await self._homes.of(self._online, user, job=job)
+        home = await self._homes.of_asking(interaction, job=job)
         return parse.to_requester(
             user, guild_id=None, home=home, is_install=where == "away", locale=locale
         )

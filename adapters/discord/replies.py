@@ -26,6 +26,8 @@ LOST = {10062, 40060, 10015, 50027, 10008, 10003, 50001, 50083}
 ARRIVAL_SECONDS, OTHERS_SECONDS = 5.0, 60.0
 #: Pauses before that is tried again, while Discord does not answer.
 AGAIN_SECONDS = (5.0, 30.0, 120.0)
+#: What was acknowledged, while somebody's server was looked for, can open no form any more.
+LOOKED_FIRST = "I had to look for your server first. Please do that again; now the form opens."
 NOTHING_WAS_STARTED = "That did not arrive as it should, so nothing was started. Please ask again."
 
 
@@ -80,6 +82,9 @@ async def _say_nothing_was_started(interaction: Interaction, *, after: float) ->
 
 async def show_form(interaction: Interaction, form: ui.Modal) -> None:
     """Let this person fill in a form; one that came too late is no fault."""
+    if interaction.response.is_done():
+        await tell(interaction, LOOKED_FIRST)
+        return
     try:
         await interaction.response.send_modal(form)
     except discord.HTTPException as error:

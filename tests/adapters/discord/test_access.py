@@ -227,6 +227,34 @@ async def test_a_home_is_looked_for_in_several_servers_at_once(
         assert "Your usage" in told.content
 
 
+async def test_a_form_that_a_long_look_holds_up_is_asked_for_again(
+    open_community: OpenCommunity,
+) -> None:
+    community = await open_community(access=OPEN)
+    look = community.discord.faults.hold("GET", rf"^/guilds/\d+/members/{community.ana.id}$")
+    asked = await community.ana.slash("ray story", community.ana.dm)
+    await asyncio.wait_for(look.reached.wait(), 30)
+    await community.bot.clock.let_pass(seconds=2)
+    await community.discord.wait_for(lambda: asked.answer is not None)
+    look.open()
+    assert "Please do that again" in (await community.ana.answer(asked)).content
+    await community.ana.modal(await community.ana.slash("ray story", community.ana.dm))
+
+
+async def test_a_stranger_for_whom_is_looked_long_is_refused_all_the_same(
+    open_community: OpenCommunity,
+) -> None:
+    community = await open_community(access=OPEN)
+    eve = community.discord.person("Eve")
+    look = community.discord.faults.hold("GET", rf"^/guilds/\d+/members/{eve.id}$")
+    asked = await eve.slash("ray more", eve.dm, id="r-0000000000", act="remix")
+    await asyncio.wait_for(look.reached.wait(), 30)
+    await community.bot.clock.let_pass(seconds=2)
+    await community.discord.wait_for(lambda: asked.answer is not None)
+    look.open()
+    assert "There is no job" in (await eve.answer(asked)).content
+
+
 async def test_a_server_that_cannot_be_asked_hides_no_home_in_another(
     local_discord: LocalDiscord,
 ) -> None:
