@@ -457,7 +457,7 @@ async def test_an_id_that_is_none_is_told_so(community: Community) -> None:
 
 async def test_usage_counts_what_was_made(community: Community) -> None:
     await community.ana.slash("ray create", prompt="a red fox")
-    await community.clip()
+    await finished(community)
     answer = await community.ana.answer(await community.ana.slash("ray usage"))
     assert answer.is_ephemeral
     assert "Your usage" in answer.content
