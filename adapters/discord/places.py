@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from adapters.discord.parse import NAME
 from bot.errors import StoreError
@@ -13,6 +13,19 @@ if TYPE_CHECKING:
     from bot.studio import Studio
 
 log = get_logger(__name__)
+
+
+class HearsPlaces(Protocol):
+    """Who hears which servers have the bot."""
+
+    async def on_place(self, guild_id: int, *, is_here: bool) -> None:
+        """A server has the bot, or removed it."""
+
+    async def on_places(self, guild_ids: Collection[int], *, is_all: bool) -> None:
+        """These servers have the bot: all that do, or those of some shards."""
+
+    async def on_refused(self, sentence: str) -> None:
+        """Discord lets us in no more, anywhere."""
 
 
 class Places:
@@ -41,7 +54,7 @@ class Places:
             log.warning("discord.places_not_noted", cause=error.sentence)
 
     async def on_refused(self, sentence: str) -> None:
-        """Discord takes our token no more; other chats can tell the operator."""
+        """Discord lets us in no more; other chats can tell the operator."""
         try:
             await self._studio.tell_operator(f"{NAME}:refused", sentence)
         except StoreError as error:

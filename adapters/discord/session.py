@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, Protocol
@@ -17,7 +17,8 @@ from discord import app_commands
 
 from adapters.discord import buttons, registered
 from adapters.discord.in_hand import InHand
-from adapters.discord.refusals import SIGN_IN_REFUSED, read_sign_in
+from adapters.discord.places import HearsPlaces
+from adapters.discord.refusals import SHARDS_REFUSED, read_sign_in
 from adapters.discord.replies import tell
 from bot.alongside import alongside
 from bot.clock import Clock, to_wall
@@ -36,7 +37,7 @@ GOOD_SECONDS = 600.0
 #: Discord takes one IDENTIFY of a bot in so many seconds.
 IDENTIFY_SECONDS = 5.0
 CANCEL_AGAIN_SECONDS = 0.5
-REFUSED_LATER = f"{SIGN_IN_REFUSED} Then restart Raybot. All but Discord goes on until then."
+REFUSED_LATER = "Then restart Raybot. All but Discord goes on until then."
 NOT_CONNECTED = "Raybot is not connected to Discord right now. It tries again by itself."
 
 
@@ -93,19 +94,6 @@ class GatewayHandler(Protocol):
         """A command could not be carried out."""
 
 
-class HearsPlaces(Protocol):
-    """Who hears which servers have the bot."""
-
-    async def on_place(self, guild_id: int, *, is_here: bool) -> None:
-        """A server has the bot, or removed it."""
-
-    async def on_places(self, guild_ids: Collection[int], *, is_all: bool) -> None:
-        """These servers have the bot: all that do, or those of some shards."""
-
-    async def on_refused(self, sentence: str) -> None:
-        """Discord takes our token no more, anywhere."""
-
-
 class Client(discord.AutoShardedClient):
     """discord.py's client; what it hears it passes on."""
 
@@ -141,8 +129,9 @@ class Client(discord.AutoShardedClient):
         self._may_identify = may_identify
         self.in_hand, self.clock = in_hand, clock
         self.forms = buttons.OpenForms()
-        #: The shards that have a session now.
+        #: The shards that have a session now, and whether any had one.
         self.online: set[int] = set()
+        self.has_listened = False
         self.tree = app_commands.CommandTree(self)
         self.tree.error(handler.on_command_error)
 
@@ -173,6 +162,7 @@ class Client(discord.AutoShardedClient):
     async def on_shard_connect(self, shard_id: int) -> None:
         """A session began."""
         self.online.add(shard_id)
+        self.has_listened = True
         log.info("discord.connected", shard=shard_id)
 
     async def on_shard_resumed(self, shard_id: int) -> None:
@@ -224,8 +214,9 @@ class Session:
         self.reads_messages = wire.message_content == "on"
         self.client: Client | None = None
         self.in_hand = InHand()
-        #: Whether Discord took the token once since this process began.
+        #: Whether Discord took the token once since this process began, and the shards.
         self.is_proven = False
+        self._has_listened = False
         self._refusal: str | None = None
         self._is_refused = False
         self._identify_from = 0.0
@@ -278,17 +269,19 @@ class Session:
     async def _bear(self, error: Exception) -> None:
         """Note why there is no connection; raise `ConfigError` where the bot cannot begin with it.
 
-        A token that was good once may end while other chats and jobs go on, and Discord may err.
+        A token that was good once may end while other chats and jobs go on, and so may shards once
+        the bot is in more servers. Discord may err. How many shards it suggests it says each time.
         """
         refusal = read_sign_in(error)
-        if refusal is None:
+        is_of_shards = refusal == SHARDS_REFUSED
+        if refusal is None or (is_of_shards and self._wire.shard_count is None):
             log.warning("discord.not_reachable", cause=type(error).__name__)
             return
-        if refusal != SIGN_IN_REFUSED or not self.is_proven:
+        if not (self._has_listened if is_of_shards else self.is_proven):
             raise ConfigError(refusal) from error
-        log.error("discord.token_refused")
-        self._refusal = REFUSED_LATER
-        await self._places.on_refused(REFUSED_LATER)
+        log.error("discord.shards_refused" if is_of_shards else "discord.token_refused")
+        self._refusal = f"{refusal} {REFUSED_LATER}"
+        await self._places.on_refused(self._refusal)
 
     async def _rest(self, began: float) -> None:
         """Pause ever longer between connections that do not last."""
@@ -322,6 +315,7 @@ class Session:
         finally:
             self.client = None
             self.is_proven |= client.user is not None
+            self._has_listened |= client.has_listened
 
     async def _stay(self, client: Client) -> None:
         """Stay connected until cancelled; `wait_for`, up to Python 3.11, may lose one cancel."""

@@ -137,6 +137,8 @@ class Gateway:
         self.heartbeat_seconds = 41.25
         #: Without answers to its heartbeats a client takes the connection for dead.
         self.answers_heartbeats = True
+        #: Nobody is let in, with this code.
+        self.refusal: int | None = None
         self.sessions: dict[str, Session] = {}
         self.connections: list[Connection] = []
         self.identifies: list[Json] = []
@@ -270,6 +272,8 @@ class Gateway:
             raise _Close(ALREADY_AUTHENTICATED)
         if body.get("token") != self._app.token:
             raise _Close(BAD_TOKEN)
+        if self.refusal is not None:
+            raise _Close(self.refusal)
         shard, shards = body.get("shard") or (0, 1)
         if not 0 <= shard < shards:
             raise _Close(INVALID_SHARD)

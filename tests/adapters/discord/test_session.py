@@ -137,12 +137,35 @@ async def test_a_token_that_is_refused_says_what_to_do(line: Line) -> None:
 
 
 @pytest.mark.parametrize("code", [4010, 4011])
-async def test_shards_that_are_refused_end_the_bot(line: Line, code: int) -> None:
-    with pytest.RaisesGroup(pytest.RaisesExc(ConfigError, match="shard")):
-        async with line.open():
-            await line.discord.wait_connected()
-            line.discord.gateway.close_all(code)
-            await asyncio.Event().wait()
+async def test_shards_that_are_refused_at_a_start_say_what_to_do(line: Line, code: int) -> None:
+    line.discord.gateway.refusal = code
+    assert "shard_count" in await refusal(line)
+
+
+@pytest.mark.parametrize("code", [4010, 4011])
+async def test_shards_that_are_refused_later_are_told_and_tried_again(
+    line: Line, code: int
+) -> None:
+    """As where the bot came into more servers than they may have."""
+    async with line.open() as session:
+        await line.discord.wait_connected()
+        line.discord.gateway.refusal = code
+        line.discord.gateway.close_all(code)
+        await line.hurry(lambda: line.recorder.refusals)
+        assert "shard_count: Discord does not accept it." in (session.trouble or "")
+        await line.hurry(lambda: line.discord.gateway.closes == [code])
+        line.discord.gateway.refusal = None
+        await line.hurry(lambda: line.discord.gateway.connected)
+        await line.heard("hello again")
+
+
+async def test_discord_is_asked_again_how_many_shards_it_wants(line: Line) -> None:
+    async with line.open(shard_count=None):
+        await line.discord.wait_connected()
+        line.discord.account.shards = 2
+        line.discord.gateway.close_all(4011)
+        await line.hurry(lambda: len(line.discord.gateway.connected) == 2)
+    assert line.recorder.refusals == []
 
 
 async def test_a_token_that_is_refused_later_is_told_and_tried_again(line: Line) -> None:
