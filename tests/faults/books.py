@@ -36,25 +36,29 @@ SECONDS, STEPS = 60.0, 40
 #: Connections: of roles, ears, mouth and dispatcher one a second each, and those of who reads and
 #: writes. What failed for a minute may be tried again a minute later.
 ALLOWED = Allowed(party=DATABASE, calls=600, posts=0, seconds=90)
-#: Certificates are the driver's affair, and it asks for none here.
-[LOST] = (each for each in BY_ADDRESS if each.scheme == "http")
+#: With TLS from the first byte on, as a wire speaks it that knows no protocol.
+PROVED = {"sslmode": "verify-full", "sslnegotiation": "direct"}
 #: For whoever waits for a job.
 AGES = 120.0
 
 
 @asynccontextmanager
-async def on_postgres(folder: Path, *, host: str) -> AsyncIterator[tuple[RunningBot, Reach]]:
-    """A bot whose database is behind a wire, at this host."""
+async def on_postgres(folder: Path, way: Way) -> AsyncIterator[tuple[RunningBot, Reach]]:
+    """A bot whose database is behind a wire, by the address that this way to break wants."""
     with postgres_database() as url:
         there = make_url(url)
         assert there.host is not None
         assert there.port is not None
         async with (
             Simulator(MANUAL, Faults()) as simulator,
-            reached(folder, f"http://{there.host}:{there.port}", host=host) as reach,
+            reached(
+                folder, f"http://{there.host}:{there.port}", scheme=way.scheme, host=way.host
+            ) as reach,
         ):
-            wire = reach.wire
-            named = there.set(host=host, port=wire.port)
+            named = there.set(host=way.host, port=reach.wire.port)
+            if way.scheme == "https":
+                trusted = {"sslrootcert": str(reach.authority.file)}
+                named = named.update_query_dict(PROVED | trusted)
             table = {
                 "database_url": named.render_as_string(hide_password=False),
                 "single_host": True,
@@ -71,7 +75,7 @@ async def on_postgres(folder: Path, *, host: str) -> AsyncIterator[tuple[Running
 async def outage(way: Way, *, steps: int, moment: float) -> Outcome:
     """One of so many steps."""
     with TemporaryDirectory() as folder:
-        async with on_postgres(Path(folder), host=way.host) as (bot, reach):
+        async with on_postgres(Path(folder), way) as (bot, reach):
             wire = reach.wire
             first = await bot.ask("one fox")
             await bot.until(first, JobState.GENERATING)
@@ -124,5 +128,5 @@ ROWS = tuple(
         steps=STEPS,
         moment=SECONDS / STEPS,
     )
-    for each in (*ON_THE_WIRE, LOST)
+    for each in (*ON_THE_WIRE, *BY_ADDRESS)
 )

@@ -104,9 +104,15 @@ class FaultProxy:
     # ---- listening -----------------------------------------------------------------------
 
     async def _listen(self) -> None:
+        if self.tls is not None:
+            # Who refuses what it is shown never comes to `_serve`.
+            self.tls.sni_callback = self._count
         self._server = await asyncio.start_server(
             self._serve, "127.0.0.1", self.port, ssl=self.tls, limit=PIECE
         )
+
+    def _count(self, *_: object) -> None:
+        self.connections += 1
 
     async def _leave(self) -> None:
         server, self._server = self._server, None
@@ -145,7 +151,8 @@ class FaultProxy:
     # ---- one connection ------------------------------------------------------------------
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
+        if self.tls is None:
+            self._count()
         task = asyncio.current_task()
         assert task is not None
         self._links.add(task)
