@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
     ArgumentError,
     DataError,
     DBAPIError,
+    InternalError,
     OperationalError,
     ProgrammingError,
     SQLAlchemyError,
@@ -109,7 +110,7 @@ class PostgresDatabase(Database):
     """One PostgreSQL database, shared with other processes of this bot."""
 
     commit_errors = (SQLAlchemyError, psycopg.Error)
-    item_errors = (OperationalError, ProgrammingError, DataError, psycopg.Error)
+    item_errors = (InternalError, OperationalError, ProgrammingError, DataError, psycopg.Error)
     # Each would be a round trip of its own, and few transactions fail.
     has_cheap_savepoints = False
     reads_at_once = READERS
@@ -273,7 +274,8 @@ class PostgresDatabase(Database):
 
     def _is_cut_off(self, error: Exception) -> bool:
         found = error.orig if isinstance(error, DBAPIError) else error
-        if not isinstance(found, psycopg.OperationalError):
+        # The end of an idle transaction is of the latter kind.
+        if not isinstance(found, psycopg.OperationalError | psycopg.InternalError):
             return False
         return found.sqlstate is None or found.sqlstate.startswith(CUT_OFF)
 

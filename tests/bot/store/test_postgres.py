@@ -28,7 +28,7 @@ from tests.postgres import at_server, database_at, postgres_database, server
 
 SCOPE = "discord:1:a"
 ENDED = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid")
-
+IS_THERE = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
 AWAITED = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 OTHERS_ENDED = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
@@ -104,6 +104,29 @@ async def test_what_a_cut_connection_left_undone_is_done_once(
             tx.conn.execute(text("SELECT 1"))
 
     await database.write(cut_at_first)
+    assert len(tries) == 2
+    assert await beside.read(count) == 1
+
+
+async def test_what_the_server_ended_for_its_silence_is_done_once(
+    database: Database, beside: Database
+) -> None:
+    """As of a process that was frozen for a while, or behind a wire that drips."""
+    tries = []
+
+    def silent_at_first(tx: Tx) -> None:
+        add(tx)
+        pid = tx.conn.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        tries.append(pid)
+        if len(tries) == 1:
+            tx.conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))
+            assert beside._writer is not None
+            with beside._writer.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+                while conn.execute(IS_THERE, {"pid": pid}).scalar_one():
+                    pass
+            tx.conn.execute(text("SELECT 1"))
+
+    await database.write(silent_at_first)
     assert len(tries) == 2
     assert await beside.read(count) == 1
 
