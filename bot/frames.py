@@ -121,10 +121,7 @@ class Frames:
         try:
             async with asyncio.timeout(self._link_seconds), self._guard.open(url) as response:
                 if response.status_code != httpx.codes.OK:
-                    raise FrameRejected(
-                        f"The image's link answers with status {response.status_code}. "
-                        "Please check that it opens without signing in."
-                    )
+                    raise _not_there(response.status_code)
                 await _receive(response.aiter_raw(), target)
         except AddressRefused as error:
             raise FrameRejected(f"{error.sentence} Please attach the image instead.") from error
@@ -245,6 +242,14 @@ async def _receive(source: AsyncIterator[bytes], target: Path) -> None:
         raise FrameRejected(
             f"This image is larger than {MAX_BYTES // 1_000_000} MB. Please send a smaller one."
         )
+
+
+def _not_there(status: int) -> FrameRejected:
+    passes = status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(status)
+    advice = "try again later" if passes else "check that it opens without signing in"
+    return FrameRejected(
+        f"The image's link answers with status {status}. Please {advice}, or attach the image."
+    )
 
 
 @contextmanager

@@ -186,11 +186,13 @@ async def test_a_link_to_a_private_place_is_refused(
     ("page", "sentence"),
     [
         (web.Response(status=404), "answers with status 404"),
-        (web.Response(status=403, body=rendered.png()), "answers with status 403"),
+        (web.Response(status=403, body=rendered.png()), "status 403.* signing in, or attach"),
+        (web.Response(status=429), "status 429.* try again later, or attach"),
+        (web.Response(status=503), "status 503.* try again later, or attach"),
         (b"<!doctype html><title>Sign in</title>", "not an image"),
         (b"\xff\xd8\xff" + bytes(20_000_000), "larger than 20 MB"),
     ],
-    ids=["missing", "forbidden", "web page", "large"],
+    ids=["missing", "forbidden", "too many", "down", "web page", "large"],
 )
 async def test_a_link_without_a_usable_image_says_why(
     frames: Frames, host: PublicHost, page: bytes | web.Response, sentence: str

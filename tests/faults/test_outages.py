@@ -9,12 +9,12 @@ import pytest
 
 from tests import postgres_server
 from tests.faults import __main__ as command
-from tests.faults import books, hook, keeping, slack
+from tests.faults import books, hook, keeping, links, slack
 from tests.faults.outages import Allowed, Look, Outcome
 from tests.faults.rows import ON_POSTGRES
 from tests.postgres import SERVER, server
 
-ROWS = {each.name: each for party in (books, hook, keeping, slack) for each in party.ROWS}
+ROWS = {each.name: each for party in (books, hook, keeping, links, slack) for each in party.ROWS}
 SAMPLE = (
     "Slack: drop",
     "Slack: 429",
@@ -25,6 +25,7 @@ SAMPLE = (
     "Bucket: truncate",
     "Hook: 429",
     "Hook: certificate ended",
+    "Image link: certificate ended",
 )
 #: Two minutes.
 STEPS, MOMENT = 8, 0.1
