@@ -5,6 +5,7 @@ Knows no service. Only plain GETs are ever repeated here.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import re
@@ -202,13 +203,17 @@ async def get_with_retries(
 
     `turn` is awaited before each, so that every call counts against a budget. Returns the last
     reply whatever its status; raises the last `httpx.TransportError`. A reply that is merely
-    slow is not asked for twice.
+    slow, or comes in drops for longer than the client waits, is not asked for twice.
     """
 
     async def ask() -> httpx.Response:
         if turn is not None:
             await turn()
-        response = await client.get(url, params=params)
+        try:
+            async with asyncio.timeout(client.timeout.read):
+                response = await client.get(url, params=params)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("The answer did not come to its end in time.") from error
         if response.is_server_error:
             raise _Again(response)
         return response

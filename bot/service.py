@@ -209,13 +209,10 @@ class Service:
         Raises `ProviderUnavailable` where it cannot have been taken, `SubmissionUncertain` where
         nobody can tell, and what `read_error` makes of a 4xx, which is a certain no.
         """
-        own = self._writer.timeout
-        patience = httpx.Timeout(seconds, connect=own.connect, pool=own.pool)
         try:
-            async with asyncio.timeout(seconds):
-                response = await self._writer.post(
-                    path, json=content, headers=headers, params=params, timeout=patience
-                )
+            response = await self._send(
+                "POST", path, seconds, json=content, headers=headers, params=params
+            )
         except NOT_SENT as error:
             raise self._away(error) from error
         except (TimeoutError, httpx.HTTPError) as error:
@@ -228,18 +225,31 @@ class Service:
             raise SubmissionUncertain(provider=self._name)
         return read_json(response.content)
 
-    async def act(self, method: str, path: str, **content: Any) -> httpx.Response:
+    async def act(
+        self, method: str, path: str, *, seconds: float | None = None, **content: Any
+    ) -> httpx.Response:
         """The reply to something that costs nothing more: an upload, a cancel. Sent once.
 
-        `content` is httpx's (`json`, `files`, `data`). Raises `ProviderUnavailable` where there
-        is no answer; what an answer means is for the caller to tell.
+        It may take `seconds`, by default as long as a question; `content` is httpx's (`json`,
+        `files`, `data`). Raises `ProviderUnavailable` where there is no answer; what an answer
+        means is for the caller to tell.
         """
+        patience = self._writer.timeout.read if seconds is None else seconds
         try:
-            response = await self._writer.request(method, path, **content)
-        except httpx.HTTPError as error:
+            response = await self._send(method, path, patience, **content)
+        except (TimeoutError, httpx.HTTPError) as error:
             raise self._away(error) from error
         self._note(response)
         return response
+
+    async def _send(
+        self, method: str, path: str, seconds: float | None, **content: Any
+    ) -> httpx.Response:
+        """The reply to what is sent once, all of both within so many seconds."""
+        own = self._writer.timeout
+        patience = httpx.Timeout(seconds, connect=own.connect, pool=own.pool)
+        async with asyncio.timeout(seconds):
+            return await self._writer.request(method, path, timeout=patience, **content)
 
     def _away(self, error: Exception) -> ProviderUnavailable:
         """The outage as people read it; what exactly happened is for the log."""

@@ -198,7 +198,7 @@ class ComfyRouter(OverHttp):
                 f"v2/models/luma/{route}",
                 json=payload,
                 headers={"Idempotency-Key": key},
-                timeout=self.limits.submit_seconds,
+                seconds=self.limits.submit_seconds,
             )
             if (verdict := self._judge(route, response, age)) is not None:
                 self._doubtful.pop(key, None)

@@ -88,6 +88,15 @@ class Server:
         await self.read(reader)
         await self.released.wait()
 
+    async def drip(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read a request and answer it for ever, each byte in time."""
+        await self.read(reader)
+        writer.write(OK.replace(b"Length: 2", b"Length: 2000000"))
+        while not self.released.is_set():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
     async def reset(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read a request, then reset the connection."""
         await self.read(reader)
@@ -312,10 +321,11 @@ async def test_the_last_lost_connection_is_raised(client: httpx.AsyncClient) -> 
         await get_with_retries(client, f"http://127.0.0.1:{free_port()}", wait_seconds=0.01)
 
 
+@pytest.mark.parametrize("way", ["hang", "drip"])
 async def test_a_slow_reply_is_not_asked_for_twice(
-    client: httpx.AsyncClient, server: Server
+    client: httpx.AsyncClient, server: Server, way: str
 ) -> None:
-    server.talks = [server.hang]
+    server.talks = [getattr(server, way)]
     with pytest.raises(httpx.ReadTimeout):
         await get_with_retries(client, server.url, wait_seconds=0.01)
     assert len(server.heads) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -243,6 +244,15 @@ async def test_a_free_act_without_an_answer_is_an_outage(clock: MovableClock) ->
     with pytest.raises(ProviderUnavailable):
         await own.act("POST", "files", files={"content": ("a.jpg", b"x", "image/jpeg")})
     await own.aclose()
+
+
+async def test_a_free_act_that_nobody_reads_is_an_outage(clock: MovableClock) -> None:
+    """What is sent fills the wire: no answer is waited for yet."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        own = to_service(f"http://127.0.0.1:{listener.getsockname()[1]}", clock)
+        with pytest.raises(ProviderUnavailable):
+            await own.act("POST", "files", seconds=0.2, files={"content": bytes(20_000_000)})
+        await own.aclose()
 
 
 async def test_a_farewell_is_remembered(api: Api, service: Service) -> None:
