@@ -19,9 +19,19 @@ from tests.ports import free_port
 #: refuse: nobody listens. blackhole: no answer to a connect. reset: closed hard at once. drop:
 #: what is sent goes nowhere. lose: it arrives, and the answer is a reset. truncate: only the
 #: answer's first bytes come. freeze: nothing moves any more, also on what is open. half-open: the
-#: same, and the server thinks that we have gone. slow: each piece comes late.
+#: same, and the server thinks that we have gone. slow: each piece comes late. drip: of an answer
+#: each byte does.
 Fault = Literal[
-    "refuse", "blackhole", "reset", "drop", "lose", "truncate", "freeze", "half-open", "slow"
+    "refuse",
+    "blackhole",
+    "reset",
+    "drop",
+    "lose",
+    "truncate",
+    "freeze",
+    "half-open",
+    "slow",
+    "drip",
 ]
 NO_ONE_LISTENS: frozenset[Fault] = frozenset({"refuse", "blackhole"})
 HARD = b"\x01\0\0\0\0\0\0\0"
@@ -212,6 +222,9 @@ class _Link:
             if self._fault in ("freeze", "half-open"):
                 await _until_left(reader)
                 return
+            if self._fault == "drip" and writer is self._near:
+                await self._drip(passed)
+                continue
             writer.write(passed)
             await writer.drain()
             if self._fault == "truncate" and writer is self._near:
@@ -220,6 +233,12 @@ class _Link:
             writer.write_eof()
         else:
             writer.close()
+
+    async def _drip(self, piece: bytes) -> None:
+        for each in piece:
+            self._near.write(bytes([each]))
+            await self._near.drain()
+            await asyncio.sleep(self._proxy.seconds)
 
     def _to_server(self, piece: bytes) -> bytes:
         for found in REQUEST.finditer(piece):
