@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ Connect = Callable[[], httpx.AsyncBaseTransport]
 
 REDIRECTS = 3
 _PORTS = {"http": 80, "https": 443}
+#: Apart from the threads of our own work: a name that a stranger wrote may be never answered.
+_LOOK_UPS = ThreadPoolExecutor(8, thread_name_prefix="raybot-names")
 _LOCAL_NAMES = (".local", ".localhost", ".localdomain", ".internal", ".lan", ".home.arpa")
 MOST_PORT = 65_535
 
@@ -116,8 +119,8 @@ def _is_odd_number(host: str) -> bool:
 
 async def system_resolve(host: str, port: int) -> list[str]:
     """Ask the system's resolver."""
-    loop = asyncio.get_running_loop()
-    answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    answers = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, ask)
     return [str(answer[4][0]) for answer in answers]
 
 

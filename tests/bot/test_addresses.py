@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -367,6 +369,27 @@ async def test_a_host_that_stays_silent_is_given_up(host: PublicHost) -> None:
 
 async def test_loopback_is_resolved_by_the_system() -> None:
     assert "127.0.0.1" in await system_resolve("127.0.0.1", 80)
+
+
+async def test_names_that_nobody_answers_hold_up_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    is_over = threading.Event()
+
+    def mute(*_: object, **__: object) -> list[object]:
+        is_over.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", mute)
+    # More than there are threads for all other work.
+    asked = [asyncio.create_task(system_resolve("mute.example", 443)) for _ in range(64)]
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await asyncio.to_thread(int)
+    finally:
+        is_over.set()
+        await asyncio.gather(*asked)
 
 
 def test_the_first_link_loads_nothing_once_all_was_loaded_early() -> None:
