@@ -15,15 +15,18 @@ from slack_sdk.errors import SlackClientError
 from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 
+from adapters.slack.clients import API_SECONDS
 from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH, SCOPES
 from adapters.slack.settings import Settings, secret
 from adapters.slack.tokens import Installations, States
+from bot.errors import StoreError
 from bot.log import get_logger
 from bot.ports import WebCall, WebHandler, WebReply
 
 log = get_logger(__name__)
-BAD_GATEWAY = 502
-MUTE = "Slack did not answer, so Raybot was not installed. Please try again."
+BAD_GATEWAY, NOT_NOW = 502, 503
+MUTE = "Slack did not answer, so Raybot was not installed."
+NOT_KEPT = "Raybot's database takes nothing right now, so it was not installed."
 #: bolt and the SDK trip over an answer that is not Slack's, as one of a proxy.
 UNANSWERED = (
     *(aiohttp.ClientError, OSError),
@@ -58,14 +61,25 @@ def to_routes(
         async def redirect(call: WebCall) -> WebReply:
             if (request := to_request(call)) is None:
                 return WebReply(status=400)
-            try:
-                return to_reply(await flow.handle_callback(request))
-            except UNANSWERED as error:
-                log.warning("slack.not_installed", cause=type(error).__name__)
-                return WebReply(status=BAD_GATEWAY, body=MUTE.encode())
+            return await _installed(flow, request)
 
         routes |= {("GET", INSTALL_PATH): install, ("GET", REDIRECT_PATH): redirect}
     return routes
+
+
+async def _installed(flow: AsyncOAuthFlow, request: AsyncBoltRequest) -> WebReply:
+    """What whoever came back from Slack reads; where it failed, a page to begin again from."""
+    try:
+        return to_reply(await flow.handle_callback(request))
+    except UNANSWERED as error:
+        log.warning("slack.not_installed", cause=type(error).__name__)
+        status, why = BAD_GATEWAY, MUTE
+    except StoreError as error:
+        log.error("slack.not_installed", cause=error.sentence)  # noqa: TRY400
+        status, why = NOT_NOW, NOT_KEPT
+    page = flow.settings.redirect_uri_page_renderer.render_failure_page(why)
+    kind = ("Content-Type", "text/html; charset=utf-8")
+    return WebReply(status=status, headers=(kind,), body=page.encode())
 
 
 def to_oauth(settings: Settings, installations: Installations, states: States) -> AsyncOAuthFlow:
@@ -83,7 +97,9 @@ def to_oauth(settings: Settings, installations: Installations, states: States) -
     )
     # The SDK reads this from the environment of other tools; Slack knows the app's only one.
     wanted.redirect_uri = wanted.authorize_url_generator.redirect_uri = None
-    client = AsyncWebClient(base_url=settings.api_base_url, retry_handlers=[])
+    # Somebody looks at an empty page meanwhile.
+    patience = int(API_SECONDS)
+    client = AsyncWebClient(base_url=settings.api_base_url, timeout=patience, retry_handlers=[])
     client.proxy = None
     return AsyncOAuthFlow(client=client, logger=logging.getLogger("slack_bolt"), settings=wanted)
 

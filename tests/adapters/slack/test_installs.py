@@ -23,7 +23,7 @@ from bot.errors import DeliveryUnavailable, ThreadGone
 from bot.store import places
 from tests.adapters.slack.conftest import Community, LocalSlack
 from tests.adapters.slack.test_http import is_open
-from tests.adapters.slack.test_wire import asked, job_of
+from tests.adapters.slack.test_wire import asked, closed_inbox, job_of
 from tests.slack_server import Channel, Person, Team
 
 # The SDK's way to send the client's secret.
@@ -44,6 +44,7 @@ class Visit:
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
             session.get(self.back, headers=headers) as got,
         ):
+            assert got.content_type == "text/html", "else a browser keeps it as a file"
             return got.status, await got.text()
 
 
@@ -201,10 +202,24 @@ async def test_who_does_not_agree_gets_a_page_and_no_bot(
 async def test_a_slack_that_is_mute_ends_an_installation_with_a_page(
     bot: Installable, local_slack: LocalSlack, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bot.community.slack.faults.drop("oauth.v2.access")
-    status, page = await (await bot.visit(local_slack.team)).arrive()
-    assert (status, "again" in page) == (502, True)
+    for method in ("oauth.v2.access", "auth.test"):
+        bot.community.slack.faults.drop(method)
+        status, page = await (await bot.visit(local_slack.team)).arrive()
+        assert (status, "Slack did not answer" in page) == (502, True)
+        assert f'try again from <a href="{INSTALL_PATH}">' in page
+        assert await bot.community.bot.studio.vault.names("slack", "bot:") == ()
     assert "Traceback" not in caplog.text
+    await bot.install(local_slack.team)
+
+
+async def test_a_database_that_keeps_no_token_ends_an_installation_with_a_page(
+    bot: Installable, local_slack: LocalSlack
+) -> None:
+    visit = await bot.visit(local_slack.team)
+    with closed_inbox(bot.community, "vault"):
+        status, page = await visit.arrive()
+    assert (status, "takes nothing right now" in html.unescape(page)) == (503, True)
+    assert f'try again from <a href="{INSTALL_PATH}">' in page
     await bot.install(local_slack.team)
 
 

@@ -37,15 +37,15 @@ def asked(community: Community) -> int:
 
 
 @contextmanager
-def closed_inbox(community: Community) -> Iterator[None]:
-    """While the block runs nothing that comes in can be kept."""
+def closed_inbox(community: Community, table: str = "inbox") -> Iterator[None]:
+    """While the block runs nothing that comes in can be kept; or nothing of another table."""
     book = f"{community.bot.config.bot.data_dir}/raybot.db"
     with closing(sqlite3.connect(book, isolation_level=None)) as other:
-        other.execute("ALTER TABLE inbox RENAME TO elsewhere")
+        other.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
         try:
             yield
         finally:
-            other.execute("ALTER TABLE elsewhere RENAME TO inbox")
+            other.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
 
 
 @contextmanager
