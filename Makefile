@@ -65,7 +65,7 @@ check: .venv/dev.stamp ## the whole gate: style, layers, types, tests
 crash: .venv/dev.stamp ## kill the bot at every point of a job, in both chats, on both databases: an hour and a half
 	@$(PY) -m tests.crash
 
-faults: .venv/dev.stamp ## break every wire in every way and see that it heals, on both databases: a quarter of an hour
+faults: .venv/dev.stamp ## break every wire in every way and see that it heals, on both databases: half an hour
 	@$(PY) -m tests.faults
 
 replicas: .venv/dev.stamp ## kill, freeze, replace and cut off several processes on PostgreSQL, and hold it to goals: minutes

@@ -55,7 +55,8 @@ class Scene:
 
     `wait` says how many seconds a call may take, None: as outside of tests. `answers` are what
     the platform can begin to say to everything; `answer_well` ends that. `is_back` tells whether
-    it goes on, None: once a clip is there, which waited for that.
+    it goes on, None: once a clip is there, which waited for that. `try_` is what somebody tries
+    as soon as it is out of order.
     """
 
     community: Community
@@ -66,6 +67,7 @@ class Scene:
     answers: Mapping[str, Callable[[], None]]
     answer_well: Callable[[], None]
     is_back: Callable[[], object] | None = None
+    try_: Callable[[], Awaitable[None]] | None = None
 
 
 class OpenScene(Protocol):
@@ -109,6 +111,8 @@ async def outage(
             community, bot = at.community, at.community.bot
             first = await at.ask("one fox")
             await _begin(at, way)
+            if at.try_ is not None:
+                await at.try_()
             await finish_all(bot.simulator)
             for _ in range(steps):
                 community.later(seconds=STEP)

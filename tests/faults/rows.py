@@ -8,12 +8,12 @@ import os
 import traceback
 from multiprocessing.queues import SimpleQueue
 
-from tests.faults import books, discord, hook, keeping, links, luma, slack
+from tests.faults import books, discord, hook, installs, keeping, links, luma, slack
 from tests.faults.outages import Outcome, Row
 
 ROWS: dict[str, Row] = {
     each.name: each
-    for party in (luma, keeping, discord, slack, hook, links, books)
+    for party in (luma, keeping, discord, slack, installs, hook, links, books)
     for each in party.ROWS
 }
 #: What is played only where there is a server.

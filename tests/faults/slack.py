@@ -83,8 +83,10 @@ async def asked(community: Community, prompt: str) -> JobId:
 
 
 @asynccontextmanager
-async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]:
-    """A bot that serves a workspace."""
+async def house(
+    folder: Path, *, scheme: str, host: str
+) -> AsyncIterator[tuple[LocalSlack, Reach]]:
+    """A workspace with two people, and a way to Slack."""
     clock = MovableClock()
     async with (
         Simulator(MANUAL, Faults()) as simulator,
@@ -95,12 +97,21 @@ async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]
         team = slack.team("Foxes")
         ana, ben = (slack.person(name, team) for name in ("Ana", "Ben"))
         general = slack.channel(team, "general", members=[ana, ben])
-        local_slack = LocalSlack(folder, simulator, clock, slack, team, general, ana, ben)
-        async with community_of(local_slack) as community:
-            yield _to_scene(community, reach)
+        yield LocalSlack(folder, simulator, clock, slack, team, general, ana, ben), reach
 
 
-def _to_scene(community: Community, reach: Reach) -> Scene:
+@asynccontextmanager
+async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]:
+    """A bot that serves a workspace."""
+    async with (
+        house(folder, scheme=scheme, host=host) as (local_slack, reach),
+        community_of(local_slack) as community,
+    ):
+        yield to_scene(community, reach)
+
+
+def to_scene(community: Community, reach: Reach) -> Scene:
+    """How a bot behind this way is asked, and what Slack can begin to say to it."""
     adapter, faults = community.bot.app._adapters["slack"], community.slack.faults
     assert isinstance(adapter, Slack)
     sessions = {each: each.timeout for each in adapter.clients._sessions.values()}
@@ -140,9 +151,9 @@ def _to_scene(community: Community, reach: Reach) -> Scene:
     )
 
 
-_WAYS = (*ON_THE_WIRE, *(Way(name=each, begin=nothing) for each in ("503", "429")), *BY_ADDRESS)
+WAYS = (*ON_THE_WIRE, *(Way(name=each, begin=nothing) for each in ("503", "429")), *BY_ADDRESS)
 ROWS = tuple(
     # Whose wire is slow is heard all the same.
     to_row("Slack", scene, each, replace(ALLOWED, is_named=None if each.name == "slow" else True))
-    for each in _WAYS
+    for each in WAYS
 )

@@ -83,9 +83,8 @@ class Installable:
 Open = Callable[..., AbstractAsyncContextManager[Installable]]
 
 
-@pytest.fixture
-def open_bot(local_slack: LocalSlack) -> Open:
-    """Starts a bot that has no token of its own."""
+def to_open(local_slack: LocalSlack) -> Open:
+    """What starts a bot that has no token of its own."""
     slack = local_slack.slack
     wolves = slack.team("Wolves")
     cleo = slack.person("Cleo", wolves)
@@ -110,6 +109,11 @@ def open_bot(local_slack: LocalSlack) -> Open:
             yield bot
 
     return start
+
+
+@pytest.fixture
+def open_bot(local_slack: LocalSlack) -> Open:
+    return to_open(local_slack)
 
 
 @pytest.fixture
