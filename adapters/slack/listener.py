@@ -153,8 +153,8 @@ class Slack(Delivery):
             await self._attend(parse.to_placed(heard) if is_placed else heard)
 
     @asynccontextmanager
-    async def _boundary(self, heard: SlackEvent) -> AsyncIterator[None]:
-        """Whatever happens inside, the person gets a sentence, and the bot goes on."""
+    async def _boundary(self, heard: SlackEvent, *, is_told: bool = True) -> AsyncIterator[None]:
+        """Whatever happens inside, the person gets a sentence, if `is_told`; the bot goes on."""
         with naming():
             try:
                 try:
@@ -164,7 +164,9 @@ class Slack(Delivery):
                     await self._refuse(heard, error)
             except Exception:
                 log.exception("slack.fault", kind=heard.kind)
-                await self._refuse(heard, BotError())
+                if is_told:
+                    async with self._boundary(heard, is_told=False):
+                        await self._refuse(heard, BotError())
 
     async def _refuse(self, heard: SlackEvent, error: BotError) -> None:
         if heard.user:

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
+from adapters.slack.listener import Slack
 from bot.errors import ConfigError
 from bot.job import JobState
 from bot.log import setup_logging
@@ -108,6 +109,23 @@ async def test_a_command_that_cannot_be_kept_is_answered_with_a_sentence(
     await community.ana.slash("/ray", "a fox", community.general)
     await community.clip()
     assert asked(community) == 1
+
+
+async def test_a_fault_in_a_refusal_ends_no_more_than_that(
+    community: Community, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    adapter = community.bot.app._adapters["slack"]
+    assert isinstance(adapter, Slack)
+
+    async def trip(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(adapter._replies, "say", trip)
+        assert (await community.ana.slash("/ray", "show r-0000000000", community.general)).is_acked
+        await community.slack.wait_for(lambda: caplog.text.count("slack.fault") >= 2)
+    await community.ana.slash("/ray", "a fox", community.general)
+    await community.clip()
 
 
 # ---- sockets ---------------------------------------------------------------------------------
