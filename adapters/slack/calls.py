@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
+from urllib.parse import quote
 
 import aiohttp
 from slack_bolt.app.async_app import AsyncApp
@@ -54,7 +56,9 @@ def to_routes(
         flow = oauth
 
         async def install(call: WebCall) -> WebReply:
-            if (request := to_request(call)) is None:
+            # bolt puts the team into Slack's address as it stands.
+            quoted = {name: quote(each, errors="replace") for name, each in call.query.items()}
+            if (request := to_request(replace(call, query=quoted))) is None:
                 return WebReply(status=400)
             return to_reply(await flow.handle_installation(request))
 

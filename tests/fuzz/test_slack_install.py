@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from yarl import URL
 
 from adapters.slack.app import to_app
 from adapters.slack.calls import to_oauth, to_routes
-from adapters.slack.manifest import INSTALL_PATH, REDIRECT_PATH
+from adapters.slack.manifest import INSTALL_PATH, REDIRECT_PATH, SCOPES
 from adapters.slack.places import Places
 from adapters.slack.settings import Settings
 from adapters.slack.tokens import STATE_LIVES, Installations, States
@@ -129,6 +131,7 @@ async def test_a_stranger_reads_a_page_and_installs_nothing(path: str) -> None:
 
     collect()
     asked += [("", {}, b"{"), ("", {"content-type": "application/json"}, b"[]")]
+    asked += [("team=T1%26scope%3Dadmin", {}, b"")]
     async with door() as it:
         for query, head, body in asked:
             read = dict(URL(f"/?{query.replace('#', '')}", encoded=True).query)
@@ -138,6 +141,10 @@ async def test_a_stranger_reads_a_page_and_installs_nothing(path: str) -> None:
             assert MARK.encode() not in reply.body
             every = "".join(each for pair in reply.headers for each in pair)
             assert not {"\r", "\n"} & set(every)
+            for link in re.findall(r'href="([^"]*authorize[^"]*)"', reply.body.decode()):
+                said = parse_qs(urlsplit(html.unescape(link)).query)
+                assert (said["client_id"], said["scope"]) == (["1.2"], [",".join(SCOPES)])
+                assert said.keys() <= {"client_id", "scope", "state", "team"}
         assert not it.api.seen
         assert not it.kept
 
