@@ -232,7 +232,7 @@
   // Words whose image is on its way wait for it: without it they would be another request. What
   // is changed meanwhile, or whose image did not arrive, is sent by another press alone.
   const ON_ITS_WAY = "An image is still on its way.";
-  let uploads = 0, isHeld = false, hasFailed = false;
+  let uploads = 0, coming = 0, isHeld = false, hasFailed = false;
   function hold() {
     isHeld = true;
     if (!hasFailed) trouble(ON_ITS_WAY);
@@ -259,11 +259,14 @@
     if (status === 408) return `${file.name} took too long to arrive. Try again, or send a smaller one.`;
     return status === 413 ? `${file.name} is larger than 20 MB.` : "The image could not be sent. Load the page again.";
   }
+  const TWO = "A clip takes two images: one to start from and one to end on.";
+  const isFull = () => all(".chip").length + coming >= MOST_IMAGES;
   // Whether it is there; else it is said why not.
   async function bring(file) {
     let why = file.size > IMAGE_BYTES ? `${file.name} is larger than 20 MB.` : "";
-    if (all(".chip").length >= MOST_IMAGES) why = "A clip takes two images: one to start from and one to end on.";
+    if (isFull()) why = TWO;
     if (why) { trouble(why); return false; }
+    coming += 1;
     try {
       const answer = await fetch("/web/images", {
         method: "POST", body: file,
@@ -274,7 +277,7 @@
       else if (answer.ok) htmx.swap("#messages", html, { swapStyle: "none" });
       else trouble(whyNot(file, answer.status));
       return answer.status === 201;
-    } catch { trouble(AWAY); return false; }
+    } catch { trouble(AWAY); return false; } finally { coming -= 1; }
   }
 
   if (composer) {
@@ -322,7 +325,7 @@
     else if (set.reply) { reply(set.reply, `Starts from the picture ${set.reply}`); composer.elements.text.focus(); }
     else if (set.try) { composer.elements.text.value = set.try; grow(); composer.elements.text.focus(); }
     else if (set.replyImage) {
-      if (all(".chip").length >= MOST_IMAGES) return trouble("A clip takes two images: one to start from and one to end on.");
+      if (isFull()) return trouble(TWO);
       const holder = document.createElement("template");
       holder.innerHTML = '<li class="chip"><input type="hidden" name="image"><img alt="An image to send"><button type="button" data-unchip aria-label="Leave this image out">×</button></li>';
       one("input", holder.content).value = set.replyImage;

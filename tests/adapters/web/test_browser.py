@@ -192,6 +192,16 @@ async def test_an_image_is_dropped_and_animated_and_no_image_is_not(here: Surrou
         await expect(held).to_have_count(0)
 
 
+async def test_images_that_are_dropped_at_once_are_two_at_most(here: Surroundings) -> None:
+    content = base64.b64encode(png()).decode()
+    async with here.page() as page:
+        async with _on_its_way(page, content), _on_its_way(page, content):
+            await page.evaluate(DROP, [content, "third.png"])
+            await expect(page.get_by_text("A clip takes two images")).to_be_visible()
+        await expect(page.locator("body.uploading")).to_have_count(0)
+        await expect(page.locator(".chip")).to_have_count(2)
+
+
 async def test_words_wait_for_an_image_that_is_on_its_way(here: Surroundings) -> None:
     content = base64.b64encode(png()).decode()
     async with here.page() as page:
