@@ -27,6 +27,8 @@ RUN pip uninstall --yes pip \
 COPY --from=build /opt/raybot /opt/raybot
 
 # Inside a container only the public port has to be reachable; health is asked from within.
+# DL3064 takes the name of the private port for that of a secret.
+# hadolint ignore=DL3064
 ENV PATH=/opt/raybot/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     RAYBOT_BOT__DATA_DIR=/data \

@@ -109,7 +109,7 @@ audit: .venv/dev.stamp ## slower checks that need the network: known flaws, risk
 	@.venv/audit/bin/python -m bandit --quiet --recursive -ll --skip $(HELD_BY_RUFF) bot adapters
 	@set -e; for each in $(LOCKS); do .venv/audit/bin/python -m pip_audit --strict --disable-pip \
 		--require-hashes -r requirements/$$each.txt; done
-	@.venv/audit/bin/hadolint --ignore DL3064 Dockerfile
+	@.venv/audit/bin/hadolint Dockerfile
 	@$(PY) -m tests.fuzz --examples 2000
 
 clean: ## remove everything that was made here, except data/ and config.toml
