@@ -136,6 +136,22 @@ def test_a_replica_has_memory_for_what_lies_in_it_and_room_for_copies_of_clips()
     assert left_free > float(alarm)
 
 
+def test_papers_name_services_and_options_that_there_are() -> None:
+    """The options are those of Docker's reference that are used; `run` has two with a value."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
+    options = {"logs": {"-f"}, "run": {"--rm", "-v", "--entrypoint"}, "up": {"-d"}}
+    papers = [ROOT / "README.md", ROOT / "compose.yaml", *(ROOT / "docs").glob("*.md")]
+    told = "".join(each.read_text("utf-8") for each in papers).replace("\\\n", "")
+    commands = re.findall(r"docker compose (\w+)([^`\n&]*)", told)
+    assert len(commands) > 15
+    for command, rest in commands:
+        assert command in {"build", "exec", "logs", "run", "stop", "up"}
+        words = re.sub(r"(-v|--entrypoint) \S+", r"\1", rest).split()
+        first = next((at for at, word in enumerate(words) if not word.startswith("-")), len(words))
+        assert set(words[:first]) <= options.get(command, set()), rest
+        assert set(words[first : first + 1]) <= set(services), rest
+
+
 def _bytes(size: str) -> int:
     return int(size[:-1]) * {"m": 1 << 20, "g": 1 << 30}[size[-1]]
 
