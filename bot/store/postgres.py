@@ -263,7 +263,9 @@ class PostgresDatabase(Database):
             if time.monotonic() >= until:
                 raise CommitUnknown
             try:
-                with psycopg.connect(conninfo(self.url), autocommit=True) as conn:
+                with psycopg.connect(
+                    conninfo(self.url), autocommit=True, **connect_args()
+                ) as conn:
                     row = conn.execute("SELECT pg_xact_status(%s::xid8)", (number,)).fetchone()
                     verdict = row[0] if row is not None else "aborted"
             except psycopg.Error as error:

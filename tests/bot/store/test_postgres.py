@@ -12,18 +12,19 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.sql import SQL
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import Connection, event, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from bot.errors import ConfigError, InvalidRequest, StoreError
+from bot.errors import CommitUnknown, ConfigError, InvalidRequest, StoreError
 from bot.limits import LIMITS
-from bot.store import copy_marker, jobs, ledger, places, settings
+from bot.store import copy_marker, jobs, ledger, places, postgres, settings
 from bot.store.database import Database, open_database
 from bot.store.postgres import PostgresDatabase
 from bot.store.transaction import Tx
 from bot.tables import LimitsTable
 from tests.bot.store.conftest import NOW, to_plan
 from tests.fakes import to_request
+from tests.faults.outages import before
 from tests.postgres import at_server, database_at, postgres_database, server
 
 SCOPE = "discord:1:a"
@@ -88,6 +89,35 @@ def _cut_after_commit(tx: Tx) -> None:
         driver.execute("SELECT 1")
 
     driver.commit = cut
+
+
+async def test_a_lost_answer_to_a_commit_is_not_asked_for_for_ever(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "VERDICT_SECONDS", 0.5)
+    monkeypatch.setitem(postgres._KEEPALIVES, "connect_timeout", 2)
+    async with before(url) as wire:
+        behind = make_url(url).set(port=wire.port).render_as_string(hide_password=False)
+        database, loop = open_database(behind), asyncio.get_running_loop()
+        await database.start()
+
+        def cut_for_good(tx: Tx) -> None:
+            driver = tx.conn.connection.driver_connection
+            assert driver is not None
+            commit = driver.commit
+
+            def cut() -> None:
+                commit()
+                asyncio.run_coroutine_threadsafe(wire.break_("blackhole"), loop).result(20)
+                driver.execute("SELECT 1")
+
+            driver.commit = cut
+
+        async with asyncio.timeout(60):
+            with pytest.raises(CommitUnknown):
+                await database.write(cut_for_good)
+        await wire.mend()
+        await database.stop()
 
 
 async def test_what_a_cut_connection_left_undone_is_done_once(
