@@ -1,8 +1,8 @@
 """What becomes of the jobs of a provider that is configured no more, or is draining.
 
 Those that wait go elsewhere, or end. What one that is draining has already, its watcher looks
-after; of the others the operator is told. Of several processes each may know other providers while
-their configuration is changed, so there it takes a while.
+after, be it in another process; of the others the operator is told. Of several processes each may
+know other providers while their configuration is changed, so there it takes a while.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bot.errors import StoreError
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.ports import Provider
-from bot.replicas import Replicas, watch_role
+from bot.replicas import Replicas, drain_role, watch_role
 from bot.routing.failover import Failover
 from bot.store import jobs, ledger, settings
 from bot.store.database import Database
@@ -48,8 +48,9 @@ class Unserved:
         self._replicas = replicas
         self._failover = failover
         self._hand_on = hand_on
-        draining = {name for name, each in providers.items() if is_draining(each)}
-        self._left = partial(jobs.unserved, serving=providers.keys() - draining, draining=draining)
+        self._draining = {name for name, each in providers.items() if is_draining(each)}
+        serving = providers.keys() - self._draining
+        self._left = partial(jobs.unserved, serving=serving, draining=self._draining)
         #: Since when nobody watches a provider that has jobs, in boot time.
         self._free_since: dict[str, float] = {}
 
@@ -68,22 +69,31 @@ class Unserved:
 
     async def look(self) -> None:
         """Tell of each provider that nobody watches any more, and give its jobs up in the end."""
-        left = await self._database.read(self._left)
+        found = await self._database.read(self._left)
         if not self._database.is_shared:
-            if any(job.state is JobState.ACCEPTED for job in left):
+            if any(job.state is JobState.ACCEPTED for job in found):
                 await self.give_up()
             return
+        names, is_held = {_provider_of(job) for job in found}, self._replicas.is_held
+        elsewhere = {name for name in names if await is_held(drain_role(name))}
+        left = partial(self._left, draining=self._draining | elsewhere)
         now, free = self._clock.boottime(), dict[str, float]()
-        for name in {_provider_of(job) for job in left}:
-            if not await self._replicas.is_held(watch_role(name)):
+        for name in {_provider_of(job) for job in await self._database.read(left)}:
+            if not await is_held(watch_role(name)):
                 free[name] = self._free_since.get(name, now)
         new = free.keys() - self._free_since.keys()
         over = {name for name, since in free.items() if now - since >= PATIENCE.total_seconds()}
-        if new or over:
-            await self._database.write(lambda tx: self._tell_and_end(tx, new, over))
+        if new:
+            await self._database.write(lambda tx: self._tell(tx, new))
+        if over:
+            await self._database.write(
+                lambda tx: self._end(
+                    tx, (each for each in left(tx.conn) if _provider_of(each) in over)
+                )
+            )
         self._free_since = free
 
-    def _tell_and_end(self, tx: Tx, new: Collection[str], over: Collection[str]) -> None:
+    def _tell(self, tx: Tx, new: Collection[str]) -> None:
         now = self._clock.now()
         for name in sorted(new):
             sentence = (
@@ -91,8 +101,6 @@ class Unserved:
                 f"{PATIENCE.seconds // 60} minutes, those that wait go elsewhere, or end."
             )
             settings.note_operator(tx, f"unserved:{name}:{now:%Y%m%dT%H%M%S}", sentence, now)
-        if over:
-            self._end(tx, [job for job in self._left(tx.conn) if _provider_of(job) in over])
 
     def _end(self, tx: Tx, left: Iterable[Job]) -> None:
         now = self._clock.now()

@@ -107,6 +107,21 @@ async def test_what_a_service_has_that_is_draining_is_not_told_and_what_waits_en
     assert await office.books.broken() == {}
 
 
+async def test_what_another_process_drains_is_not_told_and_what_waits_there_ends_later(
+    office: Office, url: str
+) -> None:
+    runs = await office.books.reach(S.GENERATING)
+    async with asyncio.timeout(30), another(url, drain_role("luma")):
+        await office.start("other")
+        await look_for(office, 15)
+        assert await office.untold() == []
+        waiting = await office.books.reach(S.ACCEPTED)
+        await look_for(office, 10)
+    assert (await office.books.get(waiting.id)).state is S.FAILED
+    assert await office.books.get(runs.id) == runs
+    assert len(await office.untold()) == 1
+
+
 async def test_a_process_that_comes_back_is_waited_for_anew(office: Office, url: str) -> None:
     waiting = await office.books.reach(S.ACCEPTED)
     await look_for(office, 9)
