@@ -73,7 +73,7 @@ class Erasure:
     ) -> None:
         self._database = database
         self._planner = planner
-        self._providers = {each.name: each for each in planner.providers}
+        self._providers = {each.name: each for each in (*planner.providers, *planner.draining)}
         self._clips = clips
         self._clock = clock
         self._context = context

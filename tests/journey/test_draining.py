@@ -246,6 +246,18 @@ async def test_what_runs_there_is_cancelled_there(moving: Moving) -> None:
         await moving.end(bot, runs, moving.fal)
 
 
+async def test_whoever_is_forgotten_is_forgotten_there_too(moving: Moving) -> None:
+    async with moving.start("luma", "fal") as bot:
+        job_id = await bot.ask()
+        await bot.until(job_id, S.GENERATING)
+        await moving.end(bot, job_id, moving.luma)
+    async with moving.start("fal") as bot:
+        await bot.studio.erasure.forget(to_requester(), is_confirmed=True)
+        async with asyncio.timeout(30):
+            while any(not each.is_deleted for each in moving.luma.generations.values()):
+                await bot.clock.let_pass(minutes=1)
+
+
 async def test_the_operator_sees_it_until_nothing_is_left(moving: Moving) -> None:
     job_id = await moving.begin()
     idle = "luma: its key has no effect until [defaults] providers names luma"
