@@ -187,7 +187,10 @@ def describe_queue(view: QueueView) -> Text:
 
 def _load_words(load: ProviderLoad) -> str:
     trouble = f" {clean(load.trouble)}" if load.trouble else ""
-    return f"{load.name}: {load.running} of {load.slots} slots in use.{trouble}"
+    slots = (
+        f"{load.running} of {load.slots} slots in use" if load.slots else f"{load.running} left"
+    )
+    return f"{load.name}: {slots}.{trouble}"
 
 
 def _queue_cells(line: QueueLine) -> tuple[str, ...]:

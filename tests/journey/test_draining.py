@@ -20,6 +20,7 @@ from bot.simulator.faces.fal import FACE as FAL
 from bot.simulator.faces.luma import FACE as LUMA
 from bot.store import jobs
 from bot.store.transaction import Tx
+from bot.text import describe_queue
 from tests.adapters.web.test_desk_health import sit_down
 from tests.adapters.web.visitor import browsing, pages_in
 from tests.conftest import MANUAL, RunningBot, running
@@ -267,10 +268,15 @@ async def test_the_operator_sees_it_until_nothing_is_left(moving: Moving) -> Non
         assert any(each.startswith("luma: the key is good") for each in said)
         assert idle not in said
         await sit_down(visitor, is_operator=True)
-        assert "Draining: nothing new goes there" in (await visitor.get("/desk/services")).html
+        page = (await visitor.get("/desk/services")).html
+        assert "Draining: nothing new goes there" in page
+        assert "<dt>Running</dt><dd>1</dd>" in page
         assert "It is draining" in (await visitor.get("/desk/queue")).html
         queue = await bot.studio.admin.queue("recording:local")
-        assert [each.name for each in queue.providers] == ["fal", "luma"]
+        assert describe_queue(queue).lines == (
+            "fal: 0 of 10 slots in use.",
+            "luma: 1 left. It is draining: nothing new goes there.",
+        )
         await moving.end(bot, job_id, moving.luma)
         assert idle in {each.sentence for each in await checkup.look(bot.config)}
         assert "Draining" not in (await visitor.get("/desk/services")).html
