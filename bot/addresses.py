@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
@@ -117,11 +117,16 @@ def _is_odd_number(host: str) -> bool:
     return False
 
 
-async def system_resolve(host: str, port: int) -> list[str]:
+async def system_resolve(host: str, port: int, *, threads: Executor | None = None) -> list[str]:
     """Ask the system's resolver."""
     ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    answers = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, ask)
+    answers = await asyncio.get_running_loop().run_in_executor(threads, ask)
     return [str(answer[4][0]) for answer in answers]
+
+
+async def resolve_apart(host: str, port: int) -> list[str]:
+    """The same for a name that people write."""
+    return await system_resolve(host, port, threads=_LOOK_UPS)
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from bot.addresses import (
     Resolve,
     connect_directly,
     is_link_for_all,
-    system_resolve,
+    resolve_apart,
 )
 from bot.codec import Codec
 from bot.disk import save
@@ -59,7 +59,7 @@ class Frames:
         *,
         signer: LinkSigner,
         public_url: str = "",
-        resolve: Resolve = system_resolve,
+        resolve: Resolve = resolve_apart,
         connect: Connect = connect_directly,
         link_seconds: float = LINK_SECONDS,
     ) -> None:

@@ -18,7 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import addresses
-from bot.addresses import Guard, is_public_address, load_early, system_resolve
+from bot.addresses import (
+    Guard,
+    is_public_address,
+    load_early,
+    resolve_apart,
+    system_resolve,
+)
 from bot.errors import AddressRefused, ConfigError
 from tests.public_host import ADDRESS, PublicHost, redirect
 
@@ -382,7 +388,7 @@ async def test_names_that_nobody_answers_hold_up_nothing_else(
 
     monkeypatch.setattr(socket, "getaddrinfo", mute)
     # More than there are threads for all other work.
-    asked = [asyncio.create_task(system_resolve("mute.example", 443)) for _ in range(64)]
+    asked = [asyncio.create_task(resolve_apart("mute.example", 443)) for _ in range(64)]
     try:
         await asyncio.sleep(0)
         async with asyncio.timeout(10):

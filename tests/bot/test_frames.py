@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +16,9 @@ import pytest_asyncio
 from aiohttp import web
 from PIL import Image
 
+from bot.clips import Clips
 from bot.codec import Codec
-from bot.errors import FrameRejected
+from bot.errors import ClipUnavailable, FrameRejected
 from bot.frames import Frames, frame_key, relay_path
 from bot.job import StoredFrame
 from bot.media import LinkSigner, Media, open_media
@@ -408,3 +411,31 @@ async def test_one_jobs_images_are_forgotten_and_no_others(frames: Frames, media
     await frames.forget(mine)
     left = {each.key for folder in ("frames", "uploads") for each in await media.list(folder)}
     assert left == {frame_key(other, "start"), frame_key(other, "end", is_fleeting=True)}
+
+
+async def test_names_that_nobody_answers_hold_up_no_clip(
+    media: Media, codec: Codec, host: PublicHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are a stranger's; where a clip is, a service says."""
+    asked, is_over = list[str](), threading.Event()
+
+    def look_up(name: str, port: int, **_: object) -> list[object]:
+        asked.append(name)
+        if name == "mute.example":
+            is_over.wait()
+        return [(None, None, None, "", (ADDRESS, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    frames = Frames(media, codec, signer=SIGNER, connect=host.connect)
+    clips = Clips(media, codec, connect=host.connect)
+    link = "https://mute.example/fox.png"
+    links = [asyncio.ensure_future(frames.keep_link(JOB, "start", link)) for _ in range(64)]
+    try:
+        async with asyncio.timeout(10):
+            while len(asked) < 4:
+                await asyncio.sleep(0.01)
+            with pytest.raises(ClipUnavailable, match="answers with status 404"):
+                await clips.fetch("https://cdn.example/gone.mp4", JOB)
+    finally:
+        is_over.set()
+        await asyncio.gather(*links, return_exceptions=True)
