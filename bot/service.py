@@ -46,6 +46,8 @@ LONGEST_DATE = 60
 LONGEST_SKEW = timedelta(days=366)
 #: Maximum of GETs that may leave at once.
 BURST = 5
+#: An image may be large and the line slow, so an upload has so many times as long as a question.
+UPLOAD_FACTOR = 10
 #: Enough to tell accounts apart, and too little to tell anything of a key.
 FINGERPRINT_CHARS = 16
 
@@ -230,11 +232,13 @@ class Service:
     ) -> httpx.Response:
         """The reply to something that costs nothing more: an upload, a cancel. Sent once.
 
-        It may take `seconds`, by default as long as a question; `content` is httpx's (`json`,
-        `files`, `data`). Raises `ProviderUnavailable` where there is no answer; what an answer
-        means is for the caller to tell.
+        It may take `seconds`, by default as long as a question, an upload ten times that;
+        `content` is httpx's (`json`, `files`, `data`). Raises `ProviderUnavailable` where there is
+        no answer; what an answer means is for the caller to tell.
         """
         patience = self._writer.timeout.read if seconds is None else seconds
+        if patience is not None and seconds is None and "files" in content:
+            patience *= UPLOAD_FACTOR
         try:
             response = await self._send(method, path, patience, **content)
         except (TimeoutError, httpx.HTTPError) as error:

@@ -86,6 +86,7 @@ def to_service(
     metrics: Metrics | None = None,
     rate: float = 1000.0,
     burst: int = 100,
+    read_seconds: float = 2,
     **header: str,
 ) -> Service:
     return Service(
@@ -96,7 +97,7 @@ def to_service(
         clock=clock,
         read_error=lambda response: to_error(response, provider="acme"),
         connect_seconds=2,
-        read_seconds=2,
+        read_seconds=read_seconds,
         metrics=metrics,
         **header,
     )
@@ -252,6 +253,22 @@ async def test_a_free_act_that_nobody_reads_is_an_outage(clock: MovableClock) ->
         own = to_service(f"http://127.0.0.1:{listener.getsockname()[1]}", clock)
         with pytest.raises(ProviderUnavailable):
             await own.act("POST", "files", seconds=0.2, files={"content": bytes(20_000_000)})
+        await own.aclose()
+
+
+async def test_an_upload_over_a_slow_line_may_take_longer_than_a_question(
+    api: Api, clock: MovableClock
+) -> None:
+    api.is_silent = True
+    async with serving(api) as base_url:
+        own = to_service(base_url, clock, read_seconds=0.3)
+        upload = asyncio.create_task(own.act("POST", "files", files={"content": b"a fox"}))
+        await api.until(1)
+        with pytest.raises(ProviderUnavailable):
+            await own.act("POST", "things", json={"why": "asked"})
+        assert not upload.done()
+        upload.cancel()
+        await asyncio.wait({upload})
         await own.aclose()
 
 
