@@ -62,6 +62,7 @@ class Leftovers:
             left = await self._database.read(preparing.by_process)
             taken = await self._take_over({by for _, by in left if by})
         except StoreError as error:
+            self._gone = frozenset()
             log.error("leftovers.store_failed", cause=error.sentence)  # noqa: TRY400
             return
         again, self._put_off = self._put_off | taken, set[JobId]()
