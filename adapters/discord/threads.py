@@ -81,6 +81,8 @@ class Threads:
         asked = about.asked_in
         try:
             if asked is not None:
+                # Known beforehand, as its id is the message's: so nobody who asks alike takes it.
+                self._opened.append(asked.message)
                 message = channel.get_partial_message(int(asked.message))
                 return str((await message.create_thread(name=to_name(about))).id)
             # Who asks for the same must not find one of which nobody has heard yet.

@@ -301,8 +301,9 @@ async def test_a_threads_answer_that_is_lost_opens_no_second_one(
     assert community.discord.said(community.general) == []
 
 
+@pytest.mark.parametrize("is_mention", [False, True])
 async def test_who_ask_alike_have_a_thread_each_although_an_answer_is_lost(
-    open_community: OpenCommunity,
+    open_community: OpenCommunity, is_mention: bool
 ) -> None:
     community = await open_community({"thread": "new"})
     opening = "POST", "/threads$"
@@ -310,7 +311,10 @@ async def test_who_ask_alike_have_a_thread_each_although_an_answer_is_lost(
     await community.ana.slash("ray create", prompt="a fox")
     await community.discord.wait_for(lambda: threads_of(community))
     answer = community.discord.faults.hold(*opening, when="after")
-    await community.ben.slash("ray create", prompt="a fox")
+    if is_mention:
+        await community.ben.say(community.general, f"{community.discord.app.bot.mention} a fox")
+    else:
+        await community.ben.slash("ray create", prompt="a fox")
     await asyncio.wait_for(answer.reached.wait(), 30)
     # Ben's thread is there, and the bot does not know of it when it looks for Ana's.
     for _ in range(3):
