@@ -331,10 +331,10 @@ class Delivery:
         client, place = self._online, thread.workspace
         if place in (DIRECT, *self._boosts) or knows(client, thread) or self._guild(thread):
             return
-        self._boosts[place] = 0
+        told = 0
         with suppress(discord.HTTPException):
-            guild = await client.fetch_guild(int(place), with_counts=False)
-            self._boosts[place] = guild.filesize_limit
+            told = (await client.fetch_guild(int(place), with_counts=False)).filesize_limit
+        self._boosts[place] = told
 
     def _place(self, thread: ThreadRef) -> discord.PartialMessageable:
         return place_in(self._online, thread)

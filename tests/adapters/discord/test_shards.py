@@ -142,6 +142,15 @@ async def test_what_a_boosted_server_of_the_other_shard_takes_is_asked(first: Fi
     assert first.delivery.limits(first.thread).max_upload_bytes == 100 * MIB
 
 
+async def test_a_boosted_server_that_could_not_be_asked_is_asked_again(first: FirstShard) -> None:
+    first.guild.boost_tier = 3
+    first.line.discord.faults.drop("GET", r"^/guilds/\d+$", times=2)
+    with pytest.raises(DeliveryUnavailable):
+        await first.post(first.thread)
+    await first.post(first.thread)
+    assert first.delivery.limits(first.thread).max_upload_bytes == 100 * MIB
+
+
 async def test_a_private_request_remembers_who_heard_it(local_discord: LocalDiscord) -> None:
     async with local_discord.community(FIRST) as community:
         asked = await community.ana.slash("ray create", prompt="a secret fox", private=True)
