@@ -32,7 +32,7 @@ RECONNECT, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=5)
 AWAY = (aiohttp.ClientError, OSError, discord.DiscordException, DeliveryUnavailable)
 #: A client is looked at so often; one that had no connection so many times is replaced.
 LOOK, LOST_LOOKS = timedelta(seconds=15), 20
-#: A connection that lasted so long was a good one.
+#: A connection that lasted so long was a good one, and a bot that did has begun well.
 GOOD_SECONDS = 600.0
 #: Discord takes one IDENTIFY of a bot in so many seconds.
 IDENTIFY_SECONDS = 5.0
@@ -216,7 +216,7 @@ class Session:
         self.in_hand = InHand()
         #: Whether Discord took the token once since this process began, and the shards.
         self.is_proven = False
-        self._has_listened = False
+        self._has_listened, self._began = False, clock.boottime()
         self._refusal: str | None = None
         self._is_refused = False
         self._identify_from = 0.0
@@ -270,14 +270,16 @@ class Session:
         """Note why there is no connection; raise `ConfigError` where the bot cannot begin with it.
 
         A token that was good once may end while other chats and jobs go on, and so may shards once
-        the bot is in more servers. Discord may err. How many shards it suggests it says each time.
+        the bot is in more servers; another process may have had those until now. Discord may err.
+        How many shards it suggests it says each time.
         """
         refusal = read_sign_in(error)
         is_of_shards = refusal == SHARDS_REFUSED
         if refusal is None or (is_of_shards and self._wire.shard_count is None):
             log.warning("discord.not_reachable", cause=type(error).__name__)
             return
-        if not (self._has_listened if is_of_shards else self.is_proven):
+        has_begun = self._has_listened or self._clock.boottime() - self._began >= GOOD_SECONDS
+        if not (has_begun if is_of_shards else self.is_proven):
             raise ConfigError(refusal) from error
         log.error("discord.shards_refused" if is_of_shards else "discord.token_refused")
         self._refusal = f"{refusal} {REFUSED_LATER}"

@@ -202,7 +202,10 @@ class Standing:
         await work()
 
 
-async def test_who_was_let_in_while_it_stood_by_bears_a_refusal_as_well(line: Line) -> None:
+@pytest.mark.parametrize("is_of_shards", [False, True])
+async def test_who_was_let_in_while_it_stood_by_bears_a_refusal_as_well(
+    line: Line, is_of_shards: bool
+) -> None:
     replicas, ready = Standing(), asyncio.Event()
     studio: Any = SimpleNamespace(replicas=replicas)
     session = Session(line.recorder, line.wire(), places=line.recorder, clock=line.clock)
@@ -210,7 +213,11 @@ async def test_who_was_let_in_while_it_stood_by_bears_a_refusal_as_well(line: Li
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         task = group.create_task(stand_by.run())
         await ready.wait()
-        line.discord.app.token = "reset meanwhile"
+        if is_of_shards:
+            line.clock.move(minutes=10)
+            line.discord.gateway.refusal = 4011
+        else:
+            line.discord.app.token = "reset meanwhile"
         replicas.other_ended.set()
         await line.hurry(lambda: line.recorder.refusals)
         task.cancel()
