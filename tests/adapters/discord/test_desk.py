@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from adapters.discord import create
+from bot.dispatch.single import SingleProcess
 from bot.errors import DeliveryError
 from bot.request import Requester
 from tests.adapters.discord.conftest import GUILD, Community, LocalDiscord
@@ -92,10 +93,10 @@ async def test_without_a_desk_it_is_said_how_to_get_one(community: Community) ->
 async def standing_by(community: Community, local_discord: LocalDiscord) -> AsyncIterator[IsAdmin]:
     """Another process, which signs in to Discord and does not listen."""
 
-    class Beside:
+    class Beside(SingleProcess):
         is_single = False
 
-        async def alone(self, _role: str, _work: object, *, parts: object) -> None:
+        async def alone(self, role: str, work: object, *, parts: object = ()) -> None:
             await asyncio.Event().wait()
 
     studio = community.bot.studio_with(replicas=Beside())
