@@ -48,7 +48,7 @@ class JobColumns(Counts, total=False):
     parked_at: datetime | None
     cancel_requested: bool
     retry_of: JobId | None
-    prepared_by: str
+    prepared_by: str | None
     story: JobId | None
     shot: int | None
     waits_for: JobId | None
