@@ -54,9 +54,12 @@ class Vault:
         sealed, now = self._fernet.encrypt(value.encode()).decode(), self._clock.now()
         await self._database.write(lambda tx: vault.put(tx, adapter, name, sealed, now))
 
-    async def delete(self, adapter: str, name: str) -> None:
-        """Keep it no longer; fine if it is gone."""
-        await self._database.write(lambda tx: vault.remove(tx, adapter, name))
+    async def delete(self, adapter: str, name: str, value: str) -> bool:
+        """Keep this value no longer; False where another one is there, or none."""
+        sealed = await self._database.read(lambda conn: vault.get(conn, adapter, name))
+        if sealed is None or self._open(adapter, name, sealed) != value:
+            return False
+        return await self._database.write(lambda tx: vault.remove(tx, adapter, name, sealed))
 
     async def names(self, adapter: str, prefix: str = "") -> tuple[str, ...]:
         """The names under which something is kept, in order."""

@@ -214,8 +214,9 @@ class Slack(Delivery):
         except DeliveryError as error:
             # One that ended is forgotten already; a mute Slack says nothing of it.
             if refusals.is_final(error):
-                await self._accounts.lose(workspace, token)
                 await self._places.on_gone(workspace)
+                # It knows whether that is so still.
+                await self._accounts.lose(workspace, token)
 
     async def _requester(self, heard: SlackEvent, account: Account) -> Requester:
         person = await self._people.of(account, heard.user)

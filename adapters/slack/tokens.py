@@ -120,11 +120,14 @@ class Installations(AsyncInstallationStore):
         """
         self._known.pop(workspace, None)
         kept = await self._kept(workspace)
-        if kept is not None and json.loads(kept)["token"] != token:
+        is_it = kept is not None and json.loads(kept)["token"] == token
+        if kept is None or (is_it and await self._vault.delete(NAME, _name(workspace), kept)):
+            await self._places.on_gone(workspace)
+        # Also one that came just now.
+        if await self._kept(workspace) is not None:
+            await self._places.on_here(workspace)
             log.info("slack.token_renewed", workspace=workspace)
             raise DeliveryUnavailable(RENEWED, retry_after=SOON_SECONDS)
-        await self._vault.delete(NAME, _name(workspace))
-        await self._places.on_gone(workspace)
         log.warning("slack.removed", workspace=workspace)
 
     # ---- for bolt ------------------------------------------------------------------------

@@ -29,9 +29,10 @@ def put(tx: Tx, adapter: str, name: str, sealed: str, now: datetime) -> None:
     )
 
 
-def remove(tx: Tx, adapter: str, name: str) -> None:
-    """Keep it no longer."""
-    tx.conn.execute(delete(vault).where(vault.c.adapter == adapter, vault.c.name == name))
+def remove(tx: Tx, adapter: str, name: str, sealed: str) -> bool:
+    """Keep this value no longer; False where another one has taken its place."""
+    is_it = (vault.c.adapter == adapter, vault.c.name == name, vault.c.sealed == sealed)
+    return bool(tx.conn.execute(delete(vault).where(*is_it)).rowcount)
 
 
 def names(conn: Connection, adapter: str, prefix: str) -> tuple[str, ...]:

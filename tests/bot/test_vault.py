@@ -47,8 +47,9 @@ async def test_what_is_put_is_got_also_after_a_restart(
     again = Vault(database=database, clock=clock, secret_key=KEY)
     assert await again.get("slack", "bot:T1") == TOKEN + " é"
     assert await again.get("discord", "bot:T1") is None
-    await again.delete("slack", "bot:T1")
-    await again.delete("slack", "bot:T1")
+    assert not await again.delete("slack", "bot:T1", TOKEN)
+    assert await again.delete("slack", "bot:T1", TOKEN + " é")
+    assert not await again.delete("slack", "bot:T1", TOKEN + " é")
     assert await vault.get("slack", "bot:T1") is None
 
 

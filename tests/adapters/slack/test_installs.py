@@ -313,6 +313,34 @@ async def test_late_news_of_an_end_finds_what_another_process_was_given(
     assert await still_there(bot, team)
 
 
+@pytest.mark.parametrize("was_lost", [True, False])
+async def test_what_is_installed_anew_while_its_end_is_noted_stays(
+    bot: Installable, local_slack: LocalSlack, was_lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio, team = bot.community.bot.studio, local_slack.team
+    own = Installations(studio.vault, Places(studio))
+    await bot.install(team)
+    token = (await own.of(team.id)).token
+    team.token_error = "account_inactive"
+    if was_lost:
+        await own.lose(team.id, token)
+    get = studio.vault.get
+
+    async def get_slowly(adapter: str, name: str) -> str | None:
+        """As it was before somebody installed the bot again."""
+        kept = await get(adapter, name)
+        monkeypatch.setattr(studio.vault, "get", get)
+        team.install_anew()
+        await bot.install(team)
+        return kept
+
+    monkeypatch.setattr(studio.vault, "get", get_slowly)
+    with pytest.raises(DeliveryUnavailable):
+        await own.lose(team.id, token)
+    assert (await own.of(team.id)).token == team.bot_token != token
+    assert await still_there(bot, team)
+
+
 async def still_there(bot: Installable, team: Team) -> bool:
     """Whether a workspace's token is kept, and nobody thinks that it removed the bot."""
     kept = await bot.community.bot.studio.vault.names("slack", "bot:")
