@@ -16,7 +16,7 @@ from bot.store.database import Database
 from bot.studio.intake import Intake
 
 log = get_logger(__name__)
-#: Where others are at work, what is younger is still in good hands; without images much sooner.
+#: What is younger is in good hands; without images, in ours or nobody's, that is over much sooner.
 LEFT_AFTER, LEFT_SOON = timedelta(minutes=3), timedelta(seconds=5)
 LOOK_EVERY = timedelta(seconds=5)
 LATEST = datetime.max.replace(tzinfo=UTC)
@@ -66,8 +66,10 @@ class Leftovers:
             log.error("leftovers.store_failed", cause=error.sentence)  # noqa: TRY400
             return
         again, self._put_off = self._put_off | taken, set[JobId]()
-        for job_id, _ in left:
-            times = (LATEST, LATEST) if job_id in again else (until, soon)
+        for job_id, by in left:
+            is_elsewhere = by not in ("", self._replicas.name)
+            times = (until, until if is_elsewhere else soon)
+            times = (LATEST, LATEST) if job_id in again else times
             with naming(job_id):
                 try:
                     await self._intake.take_up(job_id, until=times[0], soon=times[1])

@@ -265,6 +265,26 @@ async def test_what_a_process_prepared_that_is_gone_is_taken_up_at_once(
     assert clock.now() - job.created_at < LEFT_SOON
 
 
+async def test_what_another_process_prepares_for_long_is_left_to_it_while_it_is_there(
+    bot: RunningBot, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(_: object) -> frozenset[str]:
+        return frozenset()
+
+    leftovers = bot.studio.leftovers
+    await bot.until(await bot.ask(key="j"), JobState.GENERATING)
+    [job] = await bot.studio._intake._insert([to_request(key="k")], None) or []
+    await bot.app.database.write(lambda tx: jobs.change(tx, job, prepared_by="slow"))
+    with monkeypatch.context() as there:
+        there.setattr(bot.studio.replicas, "gone", gone)
+        clock.move(seconds=2 * LEFT_SOON.total_seconds())
+        await leftovers.take_up(after=LEFT_AFTER)
+        assert (await bot.job(job.id)).state is JobState.RECEIVED
+    await leftovers.take_up(after=LEFT_AFTER)
+    await leftovers.take_up(after=LEFT_AFTER)
+    await bot.until(job.id, JobState.GENERATING)
+
+
 async def test_who_is_alone_takes_up_what_a_clock_that_was_put_back_dates_later(
     bot: RunningBot, clock: MovableClock
 ) -> None:
