@@ -32,7 +32,7 @@ NOT_KEPT = "Raybot's database takes nothing right now, so it was not installed."
 #: bolt and the SDK trip over an answer that is not Slack's, as one of a proxy.
 UNANSWERED = (
     *(aiohttp.ClientError, OSError),
-    *(SlackClientError, AttributeError, TypeError, UnicodeDecodeError),
+    *(SlackClientError, AttributeError, TypeError, ValueError),
 )
 _SECONDS = re.compile(r"[0-9]{1,12}")
 

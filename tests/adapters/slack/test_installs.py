@@ -216,6 +216,17 @@ async def test_a_slack_that_is_mute_ends_an_installation_with_a_page(
     await bot.install(local_slack.team)
 
 
+async def test_a_token_that_no_header_holds_ends_an_installation_with_a_page(
+    bot: Installable, local_slack: LocalSlack
+) -> None:
+    visit = await bot.visit(local_slack.team)
+    own, local_slack.team.bot_token = local_slack.team.bot_token, "xoxb-1\n"
+    status, page = await visit.arrive()
+    assert (status, "Slack did not answer" in page) == (502, True)
+    local_slack.team.bot_token = own
+    await bot.install(local_slack.team)
+
+
 async def test_a_database_that_keeps_no_token_ends_an_installation_with_a_page(
     bot: Installable, local_slack: LocalSlack
 ) -> None:
