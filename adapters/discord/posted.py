@@ -119,8 +119,9 @@ class Posted:
         own_id = client.user.id if client.user else None
         until = last + self._tried_for + CLOCKS_APART
         seen = 0
-        async for message in _past(place_in(client, thread), first - CLOCKS_APART, until):
-            if message.author.id == own_id and is_told(message, notice):
+        past = _past(place_in(client, thread), first - CLOCKS_APART, until)
+        async for author_id, message in past:
+            if author_id == own_id and is_told(message, notice):
                 return MessageRef(thread=thread, message=str(message.id))
             seen += 1
         if seen >= HISTORY:
@@ -130,13 +131,13 @@ class Posted:
 
 async def _past(
     place: discord.PartialMessageable, since: datetime, until: datetime
-) -> AsyncIterator[discord.Message]:
-    """What was said there in this time, the oldest first, up to `HISTORY` messages."""
+) -> AsyncIterator[tuple[int, discord.Message]]:
+    """By whom was said what there in this time, the oldest first, up to `HISTORY` messages."""
     try:
         async for message in place.history(after=since, limit=HISTORY):
             if message.created_at > until:
                 return
-            yield message
+            yield message.author.id, message
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         # discord.py trips over an answer of whatever stands before Discord.
         log.exception("discord.strange_answer")

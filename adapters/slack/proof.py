@@ -79,10 +79,9 @@ def _meaning(error: SlackApiError, host: str, token: Token) -> BotError:
     if not _is_refusal(error):
         return DeliveryUnavailable(f"{host} answered {response.status_code}; check again later")
     needed = clean(str(response.data.get("needed", CONNECTIONS)))
-    reason = REFUSED.get(code, f"Slack refuses it ({clean(code)}). See {{where}}")
-    return ConfigError(
-        f"[adapters.slack] {token}: {reason.format(where=WHERE[token], needed=needed)}."
-    )
+    known = REFUSED.get(code, "").format(where=WHERE[token], needed=needed)
+    reason = known or f"Slack refuses it ({clean(code)}). See {WHERE[token]}"
+    return ConfigError(f"[adapters.slack] {token}: {reason}.")
 
 
 def _is_refusal(error: SlackApiError) -> bool:

@@ -414,7 +414,11 @@ async def test_what_discord_tells_is_carried_out_or_refused(
 # ---- our own past ------------------------------------------------------------------------------
 
 #: What is no page of messages: of whatever stands before Discord.
-STRANGE: tuple[Any, ...] = ("<html>", [None], [{}], {"message": "x"}, [{**POSTED, "id": "x"}], 1)
+NOBODYS = {name: value for name, value in POSTED.items() if name not in ("author", "member")}
+STRANGE: tuple[Any, ...] = (
+    *("<html>", [None], [{}], {"message": "x"}, 1),
+    *([{**POSTED, "id": "x"}], [NOBODYS]),
+)
 
 
 async def test_an_earlier_message_is_found_or_is_not() -> None:

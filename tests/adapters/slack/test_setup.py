@@ -88,6 +88,7 @@ async def test_good_tokens_are_proved_and_name_their_workspace(portal: SlackPort
         ("bot_token", "auth.test", "token_revoked", "it was revoked"),
         ("bot_token", "auth.test", "token_expired", "token rotation is on"),
         ("bot_token", "auth.test", "ekm_access_denied", "refuses it (ekm_access_denied). See"),
+        ("bot_token", "auth.test", "{id}", "refuses it ({id}). See"),
         ("app_token", "apps.connections.open", "missing_scope", "lacks the scope connections:wr"),
         ("app_token", "apps.connections.open", "not_allowed_token_type", "another kind of token"),
     ],
