@@ -68,8 +68,8 @@ class Leftovers:
         again, self._put_off = self._put_off | taken, set[JobId]()
         for job_id, by in left:
             is_elsewhere = by not in ("", self._replicas.name)
-            times = (until, until if is_elsewhere else soon)
-            times = (LATEST, LATEST) if job_id in again else times
+            bare = until if is_elsewhere else soon
+            times = (LATEST, LATEST) if job_id in again else (until, bare)
             with naming(job_id):
                 try:
                     await self._intake.take_up(job_id, until=times[0], soon=times[1])

@@ -147,8 +147,8 @@ class Admission:
         """Whether a job may go there now: there is no trouble, or it is time to try again."""
         now = self._clock.boottime()
         is_over = self._paused_until is None or self._paused_until <= now
-        may_try = is_over and self._breaker.wait(now) <= 0
-        return self.is_well or (may_try and not self.is_draining)
+        may_try = self._trouble is None or (is_over and self._breaker.wait(now) <= 0)
+        return may_try and not self.is_draining
 
     @property
     def look_trouble(self) -> str | None:
