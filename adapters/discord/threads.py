@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -31,8 +30,6 @@ AGAIN_SECONDS = 2.0
 CHANNEL = "channel"
 #: What is remembered before one is opened that Discord would open twice.
 TRIED = "tried"
-#: So many of those that were opened are known for new, until something is said in them.
-REMEMBERED = 1000
 #: The message has a thread already; its id is the message's.
 EXISTS = 160004
 
@@ -56,8 +53,6 @@ class Threads:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
-        self._names: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
-        self._opened: deque[str] = deque(maxlen=REMEMBERED)
 
     async def settle(self, client: discord.Client, thread: ThreadRef, about: About) -> ThreadRef:
         """The thread for this request's messages; the channel, where none can be opened."""
@@ -82,14 +77,10 @@ class Threads:
         try:
             if asked is not None:
                 # Known beforehand, as its id is the message's: so nobody who asks alike takes it.
-                self._opened.append(asked.message)
+                await self._studio.remember(NAME, "asked", asked.message, job_id=about.job_id)
                 message = channel.get_partial_message(int(asked.message))
                 return str((await message.create_thread(name=to_name(about))).id)
-            # Who asks for the same must not find one of which nobody has heard yet.
-            async with self._names.setdefault((channel.id, to_name(about)), asyncio.Lock()):
-                opened = await self._open_alone(channel, about, is_tried=is_tried)
-                self._opened.append(opened)
-                return opened
+            return await self._open_alone(channel, about, is_tried=is_tried)
         except (discord.DiscordServerError, aiohttp.ClientError, OSError) as error:
             # What was opened unheard is looked for at once; else it waits as any message does.
             is_lost = asked is None and not is_tried
@@ -109,21 +100,33 @@ class Threads:
         name, tickets = to_name(about), iter([True])
         is_news = channel.is_news()
         kind = discord.ChannelType.news_thread if is_news else discord.ChannelType.public_thread
-        if is_tried and (found := await self._find(channel, name)) is not None:
+        if is_tried and (found := await self._find(channel, about)) is not None:
             return found
         await self._studio.remember(NAME, "thread", TRIED, job_id=about.job_id)
         # discord.py would ask again by itself.
         with send_only_while(lambda: next(tickets, False)):
-            return str((await channel.create_thread(name=name, type=kind)).id)
+            opened = str((await channel.create_thread(name=name, type=kind)).id)
+        if not await self._claim(opened, about):
+            # Who asks for the same found it before its answer came.
+            raise DeliveryUnavailable(
+                "Another request has that thread.", retry_after=AGAIN_SECONDS
+            )
+        return opened
 
-    async def _find(self, channel: discord.TextChannel, name: str) -> str | None:
-        """The thread that an earlier try opened: ours, of this name, and nothing said in it."""
+    async def _find(self, channel: discord.TextChannel, about: About) -> str | None:
+        """The thread that an earlier try opened, or that of who asked for the same, if it is free.
+
+        It is ours, of this name, and nothing is said in it.
+        """
         for each in await channel.guild.active_threads():
             is_ours = each.owner_id == channel.guild.me.id and each.parent_id == channel.id
-            is_new = not each.message_count and str(each.id) not in self._opened
-            if is_ours and is_new and each.name == name:
+            is_new = not each.message_count and each.name == to_name(about)
+            if is_ours and is_new and await self._claim(str(each.id), about):
                 return str(each.id)
         return None
+
+    async def _claim(self, thread: str, about: About) -> bool:
+        return await self._studio.claim(NAME, "thread", thread, job_id=about.job_id)
 
 
 def to_name(about: About) -> str:

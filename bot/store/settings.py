@@ -6,12 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select, union_all, update
+from sqlalchemy import (
+    Connection,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from bot.consent import rules_key
 from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
 from bot.request import Requester
+from bot.store.plain_text import to_json
 from bot.store.portable import insert
 from bot.store.schema import audit_log, blocks, boots, jobs, operator_notices, settings
 from bot.store.transaction import Tx
@@ -145,6 +158,16 @@ def choose(tx: Tx, scope: str, changes: Mapping[str, str]) -> dict[str, str]:
         .on_conflict_do_update(index_elements=["scope"], set_={"chosen": kept})
     )
     return kept
+
+
+def claim(tx: Tx, scope: str, name: str, value: str) -> bool:
+    """Choose for a job what no other one has, under whatever name; False where one has it."""
+    of_others = settings.c.scope.startswith(_JOB, autoescape=True), settings.c.scope != scope
+    has_it = cast(settings.c.chosen, Text).contains(to_json(value), autoescape=True)
+    if tx.conn.execute(select(exists().where(*of_others, has_it))).scalar_one():
+        return False
+    choose(tx, scope, {name: value})
+    return True
 
 
 def accept_rules(tx: Tx, requester: Requester, rules: str, now: datetime) -> None:

@@ -324,6 +324,32 @@ async def test_who_ask_alike_have_a_thread_each_although_an_answer_is_lost(
     assert len(threads_of(community)) == 2
 
 
+async def test_who_ask_alike_have_a_thread_each_although_the_process_ends(
+    local_discord: LocalDiscord,
+) -> None:
+    faults = local_discord.discord.faults
+    opening, saying = ("POST", "/threads$"), ("POST", r"^/channels/\d+/messages$")
+    looking = "GET", "/threads/active$"
+    async with local_discord.community({"thread": "new"}) as community:
+        faults.add(*opening, status=503, when="after")
+        faults.add(*looking, status=503, times=1000)
+        await community.ana.slash("ray create", prompt="a fox")
+        await community.discord.wait_for(lambda: threads_of(community))
+        faults.add(*saying, status=503, times=1000)
+        await community.ben.slash("ray create", prompt="a fox")
+        await community.discord.wait_for(lambda: community.discord.requests_to(*saying))
+    async with local_discord.community({"thread": "new"}) as community:
+        # Ben's is remembered, and nothing is said in it yet when Ana's is looked for.
+        faults.clear()
+        faults.add(*saying, status=503, times=1000)
+        await community.hurry(
+            lambda: any(each.status == 200 for each in community.discord.requests_to(*looking))
+        )
+        faults.clear()
+        await community.hurry(lambda: all(community.clips(each) for each in threads_of(community)))
+        assert len(threads_of(community)) == 2
+
+
 async def test_a_thread_that_discord_cannot_open_is_asked_for_ever_more_rarely(
     open_community: OpenCommunity,
 ) -> None:

@@ -44,3 +44,18 @@ async def test_what_was_kept_for_a_job_goes_some_time_after_its_end(books: Books
         "recording:local:job:",
         *kept,
     }
+
+
+async def test_what_one_job_may_have_is_had_by_no_other(books: Books) -> None:
+    one, other = [settings.job_scope((await books.received()).id) for _ in range(2)]
+
+    async def claim(scope: str, value: str) -> bool:
+        return await books.database.write(lambda tx: settings.claim(tx, scope, "thread", value))
+
+    assert await claim(one, "71")
+    assert await claim(one, "71")
+    assert not await claim(other, "71")
+    assert await claim(other, "7")
+    await books.database.write(lambda tx: settings.choose(tx, one, {"asked": "8_"}))
+    assert not await claim(other, "8_")
+    assert await claim(other, "81")
