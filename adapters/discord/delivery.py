@@ -19,7 +19,7 @@ from adapters.discord.messages import to_message, to_nonce, without_prompt
 from adapters.discord.parse import DIRECT, NAME, channel_id, is_private, is_unopened
 from adapters.discord.posted import NONCE_WINDOW, Posted, may_stand_in, place_in
 from adapters.discord.private import PrivateAnswers
-from adapters.discord.shards import hears, knows
+from adapters.discord.shards import knows
 from adapters.statuses import Statuses
 from bot.clock import Clock
 from bot.errors import (
@@ -121,8 +121,7 @@ class Delivery:
         try:
             async with self._translated(thread, notice, is_post=not is_private(thread)):
                 if is_private(thread):
-                    self._check_hears(thread)
-                    return await self._private.write(thread, notice)
+                    return await self._private.write(thread, notice, self._listening)
                 nonce, client = to_nonce(key), self._online
                 await self._learn_boost(thread)
                 message = await self._posted.find(client, thread, notice, nonce=nonce, memo=memo)
@@ -194,8 +193,7 @@ class Delivery:
             if is_private(message.thread):
                 # The clip took the status message's place; its last word is there already.
                 if not isinstance(notice, Done):
-                    self._check_hears(message.thread)
-                    await self._private.write(message.thread, notice)
+                    await self._private.write(message.thread, notice, self._listening)
                 return
             with self._old_edits.spared(message):
                 await self._rewrite(message, notice, is_last=is_last)
@@ -305,21 +303,14 @@ class Delivery:
 
     @property
     def _online(self) -> discord.Client:
-        if self._listens and self._client is not None:
-            return self._client
-        if self._silent is None or self._silent.is_closed():
+        client = self._listening or self._silent
+        if client is None or client.is_closed():
             raise DeliveryUnavailable("Raybot is not connected to Discord yet.", retry_after=2.0)
-        return self._silent
+        return client
 
     @property
-    def _listens(self) -> bool:
-        return self._client is not None and not self._client.is_closed()
-
-    def _check_hears(self, thread: ThreadRef) -> None:
-        """Raise where only the process can write it that heard the command, as another one may."""
-        is_ours = self._listens and hears(self._online, thread)
-        if not is_ours and self._private.may_be_elsewhere(thread):
-            raise DeliveryUnavailable("Another process heard that command.", retry_after=1.0)
+    def _listening(self) -> discord.Client | None:
+        return None if self._client is None or self._client.is_closed() else self._client
 
     def _guild(self, thread: ThreadRef) -> discord.Guild | None:
         if self._client is None or thread.workspace == DIRECT:

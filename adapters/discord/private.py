@@ -12,9 +12,9 @@ import discord
 
 from adapters.discord import buttons, refusals, render
 from adapters.discord.messages import to_file
-from adapters.discord.shards import name_private
+from adapters.discord.shards import hears, name_private
 from bot.clock import Clock
-from bot.errors import ThreadGone
+from bot.errors import DeliveryUnavailable, ThreadGone
 from bot.notices import Cancelled, Delivered, Failed, Jobless, Notice
 from bot.refs import JobId, MessageRef, ThreadRef
 
@@ -57,35 +57,35 @@ class PrivateAnswers:
     def __contains__(self, number: object) -> bool:
         return number in self._open
 
-    def may_be_elsewhere(self, thread: ThreadRef) -> bool:
-        """Whether another process may have the interaction that this private place stands for."""
-        number = _number(thread)
-        if number in self._open or not number.isdecimal():
-            return False
-        return self._clock.now() - discord.utils.snowflake_time(int(number)) <= TOKEN_LIFE
-
     def of(self, thread: ThreadRef) -> Interaction | None:
         """The interaction that this private place stands for, while it can be answered."""
         answer = self._answer(thread)
         return answer.interaction if answer is not None else None
 
     def _answer(self, thread: ThreadRef) -> Answer | None:
-        number = _number(thread)
-        answer = self._open.get(number)
-        if answer is not None and self._is_over(answer.interaction):
-            del self._open[number]
-            return None
-        return answer
+        answer = self._open.get(_number(thread))
+        return None if answer is None or self._is_over(answer.interaction) else answer
 
     def _is_over(self, interaction: Interaction) -> bool:
         """Whether its token has ended, or the session in which its client speaks."""
         is_closed: bool = interaction.client.is_closed()
-        return is_closed or self._clock.now() - interaction.created_at > TOKEN_LIFE
+        return is_closed or self._has_ended(interaction.id)
 
-    async def write(self, thread: ThreadRef, notice: Notice) -> MessageRef:
-        """Let its job's private answer say this; raises `ThreadGone` once its token has ended."""
-        answer = self._answer(thread)
-        if answer is None:
+    def _has_ended(self, number: int) -> bool:
+        return self._clock.now() - discord.utils.snowflake_time(number) > TOKEN_LIFE
+
+    async def write(
+        self, thread: ThreadRef, notice: Notice, listening: discord.Client | None
+    ) -> MessageRef:
+        """Let its job's private answer say this; raises `ThreadGone` once its token has ended.
+
+        Only the process that heard the command can write it: who does not hear that place waits.
+        """
+        number = _number(thread)
+        is_ours = number in self._open or (listening is not None and hears(listening, thread))
+        if not is_ours and not self._has_ended(int(number)):
+            raise DeliveryUnavailable("Another process heard that command.", retry_after=1.0)
+        if (answer := self._answer(thread)) is None:
             raise ThreadGone(OVER)
         async with answer.turn:
             return MessageRef(thread=thread, message=await self._say(answer, notice))
