@@ -266,7 +266,6 @@ class AdapterLimits:
     """
 
     max_upload_bytes: int
-    max_text_chars: int
     can_edit: bool
     edit_seconds: float = 5.0
     can_host: bool = False

@@ -125,7 +125,6 @@ class RecordingAdapter:
     def limits(self, thread: ThreadRef) -> AdapterLimits:
         return AdapterLimits(
             max_upload_bytes=self.max_upload_bytes,
-            max_text_chars=2000,
             can_edit=True,
             edit_seconds=0.0,
             is_placed_first=self.is_placed_first,

@@ -40,7 +40,6 @@ log = get_logger(__name__)
 #: What a thread is called that was opened for a request that is forgotten.
 UNNAMED = "Removed"
 T = TypeVar("T")
-MAX_CHARS = 2000
 UNREACHED = "Discord cannot be reached right now."
 #: A call takes so long at most, its waits for Discord's limits and its upload included.
 PATIENCE_SECONDS = 300.0
@@ -100,7 +99,6 @@ class Delivery:
         """What this place takes: the configured least, or more where the server was boosted."""
         return AdapterLimits(
             max_upload_bytes=self._max_upload(thread),
-            max_text_chars=MAX_CHARS,
             can_edit=True,
             can_host=self._can_host,
         )

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from bot.studio import Document
 
 log = get_logger(__name__)
-MAX_CHARS = 3000
 EDIT_SECONDS = 5.0
 #: Where a workspace takes smaller files only, it does not say how small.
 SIZES = tuple(each << 20 for each in (100, 50, 20, 10, 5, 2, 1))
@@ -87,7 +86,6 @@ class Delivery:
         """What this place takes: less than configured where a workspace refused a file."""
         return AdapterLimits(
             max_upload_bytes=self._caps.get(thread.workspace, self._upload_limit),
-            max_text_chars=MAX_CHARS,
             can_edit=True,
             edit_seconds=EDIT_SECONDS,
             is_placed_first=True,

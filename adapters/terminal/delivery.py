@@ -35,7 +35,6 @@ from bot.request import ClipFrame, Frame, Requester
 
 LIMITS = AdapterLimits(
     max_upload_bytes=1 << 50,
-    max_text_chars=1_000_000,
     can_edit=True,
     edit_seconds=0.0,
     is_shared=False,

@@ -30,10 +30,9 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 SWEEP_EVERY = timedelta(hours=1)
-#: A message of ours takes any length, is changed at once, and others do not read along.
+#: A message of ours is changed at once, and others do not read along.
 LIMITS = AdapterLimits(
     max_upload_bytes=1 << 50,
-    max_text_chars=1_000_000,
     can_edit=True,
     edit_seconds=0.0,
     is_shared=False,
