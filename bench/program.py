@@ -63,7 +63,11 @@ class Chat:
 
     def limits(self, thread: ThreadRef) -> AdapterLimits:
         """Those of Discord."""
-        return AdapterLimits(max_upload_bytes=10_000_000, can_edit=True)
+        return AdapterLimits(can_edit=True)
+
+    async def max_upload(self, thread: ThreadRef) -> int:
+        """That of Discord."""
+        return 10_000_000
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Take the time of an upload; then it is visible."""

@@ -267,7 +267,7 @@ class Courier:
             verdict, by = await self._database.read(lambda conn: reviews.decision(conn, job.id))
             by = by.rpartition(":")[2]
             return Reviewed(about=_to_about(job), verdict=verdict, decided_by=by)
-        return await self._to_copy(errand, job, adapter.limits(thread).max_upload_bytes)
+        return await self._to_copy(errand, job, await adapter.max_upload(thread))
 
     async def _to_copy(
         self, errand: Errand, job: Job, limit: int

@@ -265,7 +265,6 @@ class AdapterLimits:
     message is posted before anything is paid. `is_shared`: others read along there.
     """
 
-    max_upload_bytes: int
     can_edit: bool
     edit_seconds: float = 5.0
     can_host: bool = False
@@ -319,6 +318,9 @@ class Adapter(Protocol):
     def limits(self, thread: ThreadRef) -> AdapterLimits:
         """What this place takes."""
 
+    async def max_upload(self, thread: ThreadRef) -> int:
+        """The bytes of a file that this place takes at most; `DeliveryError`s."""
+
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Post a message, at most once for this key, however often it is called."""
 
@@ -359,8 +361,7 @@ class Finding:
 class Introduction:
     """Who our bot is at a chat platform, for whoever sets it up. Names are what people chose.
 
-    `places` maps the ids of the places it is in to their names; `invitation` says how to add it
-    to one.
+    `places` names the places it is in by their ids; `invitation` says how to add it to one.
     """
 
     name: str

@@ -124,11 +124,13 @@ class RecordingAdapter:
 
     def limits(self, thread: ThreadRef) -> AdapterLimits:
         return AdapterLimits(
-            max_upload_bytes=self.max_upload_bytes,
             can_edit=True,
             edit_seconds=0.0,
             is_placed_first=self.is_placed_first,
         )
+
+    async def max_upload(self, thread: ThreadRef) -> int:
+        return self.max_upload_bytes
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         if error := self.before_post(notice):

@@ -96,12 +96,14 @@ class Delivery:
     # ---- the port ------------------------------------------------------------------------
 
     def limits(self, thread: ThreadRef) -> AdapterLimits:
-        """What this place takes: the configured least, or more where the server was boosted."""
-        return AdapterLimits(
-            max_upload_bytes=self._max_upload(thread),
-            can_edit=True,
-            can_host=self._can_host,
-        )
+        """What this place takes."""
+        return AdapterLimits(can_edit=True, can_host=self._can_host)
+
+    async def max_upload(self, thread: ThreadRef) -> int:
+        """The configured least, or more where the server was boosted; lowered by a refusal."""
+        async with self._translated(thread, None):
+            await self._learn_boost(thread)
+        return self._max_upload(thread)
 
     def _max_upload(self, thread: ThreadRef) -> int:
         if (interaction := self._private.of(thread)) is not None:
@@ -121,7 +123,6 @@ class Delivery:
                 if is_private(thread):
                     return await self._private.write(thread, notice, self._listening)
                 nonce, client = to_nonce(key), self._online
-                await self._learn_boost(thread)
                 message = await self._posted.find(client, thread, notice, nonce=nonce, memo=memo)
                 if message is None:
                     # Whoever tries after that does not count on the nonce any more.
@@ -316,14 +317,14 @@ class Delivery:
         return self._client.get_guild(int(thread.workspace))
 
     async def _learn_boost(self, thread: ThreadRef) -> None:
-        """What a server takes of which no gateway tells, once: a refused clip lowers it."""
+        """What a server takes of which no gateway tells, once."""
         client, place = self._online, thread.workspace
-        if place in (DIRECT, *self._boosts) or knows(client, thread) or self._guild(thread):
+        is_known = place in (DIRECT, *self._boosts) or is_private(thread)
+        if is_known or knows(client, thread) or self._guild(thread):
             return
-        told = 0
         with suppress(discord.HTTPException):
-            told = (await client.fetch_guild(int(place), with_counts=False)).filesize_limit
-        self._boosts[place] = told
+            guild = await client.fetch_guild(int(place), with_counts=False)
+            self._boosts[place] = guild.filesize_limit
 
     def _place(self, thread: ThreadRef) -> discord.PartialMessageable:
         return place_in(self._online, thread)

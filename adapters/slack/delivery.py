@@ -83,13 +83,12 @@ class Delivery:
     # ---- the port ------------------------------------------------------------------------
 
     def limits(self, thread: ThreadRef) -> AdapterLimits:
-        """What this place takes: less than configured where a workspace refused a file."""
-        return AdapterLimits(
-            max_upload_bytes=self._caps.get(thread.workspace, self._upload_limit),
-            can_edit=True,
-            edit_seconds=EDIT_SECONDS,
-            is_placed_first=True,
-        )
+        """What this place takes."""
+        return AdapterLimits(can_edit=True, edit_seconds=EDIT_SECONDS, is_placed_first=True)
+
+    async def max_upload(self, thread: ThreadRef) -> int:
+        """What is configured, or less where a workspace refused a file."""
+        return self._caps.get(thread.workspace, self._upload_limit)
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Post a message, at most once for this key; `PostedBefore` where that is in doubt."""

@@ -34,11 +34,11 @@ from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, Frame, Requester
 
 LIMITS = AdapterLimits(
-    max_upload_bytes=1 << 50,
     can_edit=True,
     edit_seconds=0.0,
     is_shared=False,
 )
+MAX_UPLOAD = 1 << 50
 CHUNK_BYTES = 64 * 1024
 
 
@@ -160,9 +160,14 @@ class Delivery:
         self._changed = asyncio.Event()
 
     def limits(self, thread: ThreadRef) -> AdapterLimits:
-        """A terminal takes everything and is edited at once."""
+        """A terminal is edited at once."""
         del thread
         return LIMITS
+
+    async def max_upload(self, thread: ThreadRef) -> int:
+        """Any size: it is copied beside the transcript."""
+        del thread
+        return MAX_UPLOAD
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Show it once for this key; a clip is copied into the folder and gets a number."""

@@ -32,11 +32,11 @@ log = get_logger(__name__)
 SWEEP_EVERY = timedelta(hours=1)
 #: A message of ours is changed at once, and others do not read along.
 LIMITS = AdapterLimits(
-    max_upload_bytes=1 << 50,
     can_edit=True,
     edit_seconds=0.0,
     is_shared=False,
 )
+MAX_UPLOAD = 1 << 50
 
 
 class Delivery:
@@ -70,9 +70,14 @@ class Delivery:
         return {}
 
     def limits(self, thread: ThreadRef) -> AdapterLimits:
-        """The page takes everything."""
+        """A message is changed at once."""
         del thread
         return LIMITS
+
+    async def max_upload(self, thread: ThreadRef) -> int:
+        """Any size: it is a file beside the page."""
+        del thread
+        return MAX_UPLOAD
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Show what is so now; the key is the message's id."""

@@ -152,7 +152,7 @@ class Deliverer:
         assert job.clip is not None
         key = messages.clip_key(job.id)
         memo = await messages.open_memo(self._context.database, key, job.id)
-        limit = adapter.limits(thread).max_upload_bytes
+        limit = await adapter.max_upload(thread)
         link = self._context.hooks.clip_link(job)
         path, form = await self._context.clips.fitted(job.clip, limit, has_link=link is not None)
         shots = await self._shots(job)

@@ -294,8 +294,7 @@ async def test_who_only_stands_by_knows_what_a_boosted_server_takes(
 ) -> None:
     assert harness.ana.here.guild is not None
     harness.ana.here.guild.boost_tier = 3
-    await harness.status()
-    assert harness.delivery.limits(harness.thread).max_upload_bytes == 100 * MIB
+    assert await harness.delivery.max_upload(harness.thread) == 100 * MIB
     await harness.post()
     assert len(harness.discord.requests_to("GET", r"^/guilds/\d+$")) == 1
     harness.discord.faults.error(*POST, 413, 40005)
@@ -303,7 +302,7 @@ async def test_who_only_stands_by_knows_what_a_boosted_server_takes(
     assert isinstance(
         await refused(harness, harness.delivered(bytes=60 * MIB)), DeliveryUnavailable
     )
-    assert harness.delivery.limits(harness.thread).max_upload_bytes == 50 * MIB
+    assert await harness.delivery.max_upload(harness.thread) == 50 * MIB
 
 
 async def test_without_the_history_a_clip_answers_nobody(harness: DeliveryHarness) -> None:
@@ -350,11 +349,11 @@ async def test_a_clip_that_is_too_large_lowers_what_the_place_takes(
     harness: DeliveryHarness,
 ) -> None:
     harness.discord.faults.error(*POST, 413, 40005, times=3)
-    assert harness.delivery.limits(harness.thread).max_upload_bytes == 20 * MIB
+    assert await harness.delivery.max_upload(harness.thread) == 20 * MIB
     for size, then in ((15 * MIB, 10 * MIB), (9 * MIB, 8 * MIB), (300_000, 150_000)):
         error = await refused(harness, harness.delivered(bytes=size))
         assert isinstance(error, DeliveryUnavailable)
-        assert harness.delivery.limits(harness.thread).max_upload_bytes == then
+        assert await harness.delivery.max_upload(harness.thread) == then
     assert harness.count(POST) == 3
 
 

@@ -138,17 +138,17 @@ async def test_nothing_is_posted_twice_where_another_process_knows_who_may_look(
 
 async def test_what_a_boosted_server_of_the_other_shard_takes_is_asked(first: FirstShard) -> None:
     first.guild.boost_tier = 3
-    await first.post(first.thread)
-    assert first.delivery.limits(first.thread).max_upload_bytes == 100 * MIB
+    assert await first.delivery.max_upload(first.thread) == 100 * MIB
 
 
 async def test_a_boosted_server_that_could_not_be_asked_is_asked_again(first: FirstShard) -> None:
     first.guild.boost_tier = 3
     first.line.discord.faults.drop("GET", r"^/guilds/\d+$", times=2)
     with pytest.raises(DeliveryUnavailable):
-        await first.post(first.thread)
-    await first.post(first.thread)
-    assert first.delivery.limits(first.thread).max_upload_bytes == 100 * MIB
+        await first.delivery.max_upload(first.thread)
+    first.line.discord.faults.add("GET", r"^/guilds/\d+$", status=503)
+    assert await first.delivery.max_upload(first.thread) == 20 * MIB
+    assert await first.delivery.max_upload(first.thread) == 100 * MIB
 
 
 async def test_a_private_request_remembers_who_heard_it(local_discord: LocalDiscord) -> None:

@@ -427,7 +427,7 @@ async def test_a_clip_that_is_too_large_comes_smaller(
 ) -> None:
     harness.refuse(method, "file_upload_size_restricted")
     await later(harness)
-    lower = harness.delivery.limits(harness.place()).max_upload_bytes
+    lower = await harness.delivery.max_upload(harness.place())
     assert lower < harness.clip.stat().st_size
     harness.clip.write_bytes(bytes(lower))
     await harness.show()
