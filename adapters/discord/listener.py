@@ -312,6 +312,8 @@ class Discord(Delivery):
     async def requester(self, interaction: Interaction, *, job: JobId | None = None) -> Requester:
         """Who asks; outside our places, in the one of theirs where that job is."""
         where, user = parse.where_asked(interaction), interaction.user
+        if user is discord.utils.MISSING:
+            raise NotAllowed("Discord does not say who asks.")
         locale = str(interaction.locale)
         if where == "here":
             return parse.to_requester(user, guild_id=interaction.guild_id, locale=locale)

@@ -279,8 +279,10 @@ def _to_picture(media: Any, *, at: str, is_fleeting: bool, author: str) -> Pictu
     return Picture(attachment=attachment, url=url)
 
 
-def to_upload(upload: discord.Attachment, *, interaction_id: int) -> Picture:
+def to_upload(upload: discord.Attachment | discord.Object, *, interaction_id: int) -> Picture:
     """A file given to a command or modal; what it is, its bytes will tell."""
+    if isinstance(upload, discord.Object):
+        raise InvalidRequest("Discord does not show me that file. Please attach it again.")
     attachment = Attachment(
         adapter=NAME,
         id=f"{ONLY}{interaction_id}/{upload.id}",

@@ -411,6 +411,24 @@ async def test_what_discord_tells_is_carried_out_or_refused(
             assert not faults_of_ours(caplog.records), payload
 
 
+NOBODY = {key: value for key, value in ASKED.items() if key != "member"}
+#: What Discord does not send: an image that it does not show, and something that nobody asked.
+NEVER_SENT: tuple[Any, ...] = (
+    ray("animate", option("image", "8", 11), option("prompt", "it runs")),
+    *({**NOBODY, **{key: each[key] for key in ("type", "data")}} for each in COMMANDS),
+    *({**NOBODY, **{key: each[key] for key in ("type", "data", "message")}} for each in PRESSED),
+)
+
+
+async def test_what_discord_never_sends_is_no_fault_of_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with ear() as it:
+        for payload in NEVER_SENT:
+            await it.hear("interaction_create", payload)
+            assert not [each for each in caplog.records if each.levelno > logging.WARNING], payload
+
+
 # ---- our own past ------------------------------------------------------------------------------
 
 #: What is no page of messages: of whatever stands before Discord.
