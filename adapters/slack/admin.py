@@ -13,7 +13,7 @@ from adapters.command_text import SettingsCommand
 from adapters.slack import forgetting, pages, render
 from adapters.slack.community import CHANNEL, USER, Community, channel_words
 from adapters.slack.delivery import Delivery
-from adapters.slack.parse import Person
+from adapters.slack.parse import Person, to_decision
 from adapters.slack.render import Drawn
 from bot.clock import Clock
 from bot.errors import DeliveryError, InvalidRequest, NotAllowed, of_no_clip
@@ -75,7 +75,7 @@ def read_admin(text: str) -> str | None:
 
     None where it is a prompt. Raises `InvalidRequest` for a typo.
     """
-    return near_words.read_admin(text, _ACTS.split("|"))
+    return near_words.read_admin(to_decision(text), _ACTS.split("|"))
 
 
 class Admin:

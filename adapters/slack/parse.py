@@ -141,10 +141,22 @@ def to_text(said: str, *, own: str = "", names: Mapping[str, str] | None = None)
     `own` is our user, who is spoken to and not spoken of; `names` are those of people by their
     ids, where a message does not tell them. Without them it is the text without any name in it.
     """
-    bare = _SPECIAL.sub(lambda found: _undress(found[1], own, names), said)
-    # The last one, so that nothing is read twice.
-    bare = bare.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    bare = _unescape(_SPECIAL.sub(lambda found: _undress(found[1], own, names), said))
     return "\n".join(" ".join(line.split(" ")) for line in bare.split("\n")).strip()
+
+
+def to_decision(said: str) -> str:
+    """What an admin typed, in which people and channels still stand as Slack calls them."""
+
+    def undress(found: re.Match[str]) -> str:
+        return found[0] if found[1][:1] in "@#" else _undress(found[1], "", {})
+
+    return _unescape(_SPECIAL.sub(undress, said))
+
+
+def _unescape(text: str) -> str:
+    # The last one, so that nothing is read twice.
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def _undress(inner: str, own: str, names: Mapping[str, str] | None) -> str:

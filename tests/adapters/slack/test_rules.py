@@ -137,3 +137,29 @@ async def test_a_workspaces_rules_are_shown_once_before_the_first_clip(
     assert "red fox" in str((await community.clip()).blocks)
     await community.ana.slash("/ray", "a blue fox", community.general)
     await community.slack.wait_for(lambda: len(community.clips()) == 2, seconds=15)
+
+
+async def test_what_admins_write_is_kept_as_they_wrote_it(community: Community) -> None:
+    """Slack writes some letters and every link otherwise."""
+    boss = boss_of(community)
+    for typed in (
+        "admin words add word R&amp;B",
+        "admin words add pattern a(?:x|y)&lt;3",
+        "admin rule rules Be kind &amp; see <https://example.org/rules|example.org/rules>",
+        'admin defaults suffix=", black &amp; white"',
+        "admin pause Back at 5 &gt; see you",
+    ):
+        told = len(boss.ephemerals)
+        await boss.slash("/ray", typed, community.general)
+        await community.slack.wait_for(lambda: len(boss.ephemerals) > told)  # noqa: B023 - awaited here
+    place = f"slack:{community.team.id}"
+    actor = Requester(adapter="slack", workspace=community.team.id, user="U1")
+    admin = community.bot.studio.admin
+    assert await admin.words(place, actor=actor) == (("R&B",), ("a(?:x|y)<3",))
+    held = await admin.rules(place)
+    assert held.policy["rules"] == "Be kind & see example.org/rules"
+    assert held.defaults == {"suffix": ", black & white"}
+    assert held.paused_message == "Back at 5 > see you"
+    await admin.resume(place, actor=actor)
+    asked = await community.ana.slash("/ray", "a night of r&amp;b", community.general)
+    await asked.wait_said(lambda text: "Something in your words" in text)
