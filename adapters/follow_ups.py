@@ -55,6 +55,11 @@ def check_remix(work: Work, job_id: JobId) -> None:
         )
 
 
+async def is_private(studio: Studio, job_id: JobId, requester: Requester) -> bool:
+    """Whether it was for its person alone; what comes of it is, too."""
+    return (await studio.show(job_id, requester)).line.is_private
+
+
 async def follow_up(
     studio: Studio,
     command: Follow,

@@ -24,7 +24,7 @@ from adapters.command_text import (
     Show,
     Usage,
 )
-from adapters.follow_ups import follow_up
+from adapters.follow_ups import follow_up, is_private
 from adapters.login import whoami
 from adapters.opinions import ANSWERS, VERDICTS, Opinion, Opinions, to_edit
 from adapters.own_place import Admin, AdminAct
@@ -209,7 +209,12 @@ class Terminal(Delivery):
                 return await self._studio.confirm(job_id, self._requester)
             case Retry(job_id=job_id):
                 return await self._studio.retry(
-                    job_id, self._requester, dedupe_key=key, thread=parse.THREAD
+                    job_id,
+                    self._requester,
+                    dedupe_key=key,
+                    thread=parse.THREAD,
+                    is_age_restricted=True,
+                    is_private=await is_private(self._studio, job_id, self._requester),
                 )
             case Redo(job_id=job_id, shot=shot, prompt=prompt):
                 return await self._studio.stories.redo(
@@ -234,7 +239,8 @@ class Terminal(Delivery):
             dedupe_key=f"{parse.NAME}:{self._id}:{number}",
             thread=parse.THREAD,
             frame=end or None,
-            is_private=command.is_private,
+            is_private=command.is_private
+            or await is_private(self._studio, command.job_id, self._requester),
             is_age_restricted=True,
             is_confirmed=self._assume_yes,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from adapters import opinions, own_place
 from adapters.command_text import (
@@ -27,7 +27,7 @@ from adapters.command_text import (
     to_draft,
 )
 from adapters.drafts import to_remix
-from adapters.follow_ups import follow_up
+from adapters.follow_ups import follow_up, is_private
 from adapters.opinions import ANSWERS, OUTCOMES, VERDICTS, Opinion, Opinions
 from adapters.own_place import Admin, AdminAct
 from adapters.typed_frames import end_of
@@ -157,13 +157,9 @@ class Conversation:
             thread=THREAD,
             work=work,
             is_age_restricted=True,
-            is_private=draft.is_private or await self._is_private(job_id),
+            is_private=draft.is_private or await is_private(self._studio, job_id, self._who),
         )
         return await self._studio.submit(request, retry_of=job_id)
-
-    async def _is_private(self, job_id: JobId) -> bool:
-        """Whether it was for its person alone; what comes of it is, too."""
-        return (await self._studio.show(job_id, self._who)).line.is_private
 
     async def _obey(self, command: Obeyed, key: str) -> Answer:
         match command:
@@ -174,37 +170,42 @@ class Conversation:
                 return await self._think(command)
             case Confirm(job_id=job_id):
                 return _jobs(await self._studio.confirm(job_id, self._who))
-            case Retry(job_id=job_id):
-                again = self._studio.retry(
-                    job_id,
-                    self._who,
-                    dedupe_key=key,
-                    thread=THREAD,
-                    is_age_restricted=True,
-                    is_private=await self._is_private(job_id),
-                )
-                return _jobs(await again)
-            case Redo(job_id=job_id, shot=shot, prompt=prompt):
-                again = self._studio.stories.redo(
-                    job_id, shot, self._who, prompt=prompt, dedupe_key=key
-                )
-                return _jobs(await again)
-            case Follow():
-                receipts = await follow_up(
-                    self._studio,
-                    command,
-                    self._who,
-                    dedupe_key=key,
-                    thread=THREAD,
-                    frame=end_of(command),
-                    is_private=command.is_private or await self._is_private(command.job_id),
-                    is_age_restricted=True,
-                )
-                return _jobs(*receipts)
+            case Retry() | Redo() | Follow():
+                return _jobs(*await self._go_on(command, key))
             case Cancel() | Delete() | Finish():
                 return await self._end(command)
             case _:
                 return await self._read(command)
+
+    async def _go_on(self, command: Retry | Redo | Follow, key: str) -> tuple[Receipt, ...]:
+        """Make something of an earlier job; of a private one that stays so."""
+        studio, who, job_id = self._studio, self._who, command.job_id
+        match command:
+            case Retry():
+                again = studio.retry(
+                    job_id,
+                    who,
+                    dedupe_key=key,
+                    thread=THREAD,
+                    is_age_restricted=True,
+                    is_private=await is_private(studio, job_id, who),
+                )
+                return (await again,)
+            case Redo(shot=shot, prompt=prompt):
+                again = studio.stories.redo(job_id, shot, who, prompt=prompt, dedupe_key=key)
+                return (await again,)
+            case Follow():
+                return await follow_up(
+                    studio,
+                    command,
+                    who,
+                    dedupe_key=key,
+                    thread=THREAD,
+                    frame=end_of(command),
+                    is_private=command.is_private or await is_private(studio, job_id, who),
+                    is_age_restricted=True,
+                )
+        assert_never(command)
 
     async def _think(self, said: Opinion) -> Answer:
         """What is thought of a clip, or decided about it, or answered to a question."""

@@ -166,9 +166,17 @@ class RecordingStudio:
         return n.Cancelled(about=about(job_id), charged=Micros(0))
 
     async def retry(
-        self, job_id: JobId, requester: Requester, *, dedupe_key: str, thread: ThreadRef
+        self,
+        job_id: JobId,
+        requester: Requester,
+        *,
+        dedupe_key: str,
+        thread: ThreadRef,
+        is_age_restricted: bool,
+        is_private: bool,
     ) -> Receipt:
         """Start the same again."""
+        del is_age_restricted, is_private
         self.calls.append(("retry", (job_id, requester.user)))
         work = VideoWork(prompt="a red fox")
         return await self.submit(
@@ -604,7 +612,7 @@ async def test_a_confirmed_retry_with_yes(session: Session) -> None:
         Draft(prompt="dear"), reply=None, requester=WHO, dedupe_key="k"
     )
     await session.play("confirm r-7k2m9q", "retry r-7k2m9q")
-    assert [call for call, _ in session.studio.calls] == ["confirm", "retry", "submit"]
+    assert [call for call, _ in session.studio.calls] == ["confirm", "show", "retry", "submit"]
     assert session.exit_code == 0
 
 

@@ -64,3 +64,13 @@ async def test_everything_can_be_made_of_a_clip_by_typing(sit: Sit) -> None:
         assert "yours over the channel's, then the place's" in held
         assert "settings ar=default" in held
         assert "generating" in await ana.says("usage")
+
+
+async def test_what_is_private_or_for_adults_is_tried_again_as_that(sit: Sit) -> None:
+    async with sit("ana", moderation={"require_age_restricted": True}) as ana:
+        owl = await ana.makes("a grey owl")
+        assert "Accepted" in await ana.says(f"retry {owl}")
+        fox = await ana.makes("a red fox --private")
+        for typed in (f"retry {fox}", f"extend {fox} it runs"):
+            made = await ana.asks(typed)
+            assert (await ana.bot.job(made)).request.is_private, typed
