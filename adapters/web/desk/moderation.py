@@ -52,7 +52,9 @@ class Moderation:
         page = page_in(call.query.get("page", ""))
         seen = await self._view.read(visit.sitting, search=search, page=page, place=place)
         whose = place or visit.sitting.tenant
-        rules = describe_rules(await self._rules(whose)) if whose else None
+        held = await self._rules(whose) if whose else None
+        rules = describe_rules(held) if held else None
+        paused = [held.paused_at] if held and held.paused_at else []
         return visit.page(
             "moderation.html",
             here=HERE,
@@ -61,7 +63,7 @@ class Moderation:
             place=place,
             is_whole=not visit.sitting.tenant,
             rules=rules,
-            lines=render.lines_of(rules) if rules else [],
+            lines=render.lines_of(rules, paused) if rules else [],
             tables={name: table(seen, place) for name, table in TABLES.items()},
             audit=audit_table(seen.audit[:AUDIT_PAGE], file=_with(f"{HERE}/audit.csv", call)),
             search=search,

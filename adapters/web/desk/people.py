@@ -18,7 +18,7 @@ from bot.refs import money
 from bot.words import clean
 
 if TYPE_CHECKING:
-    from bot.studio import Allowance, Blocked, Studio
+    from bot.studio import Allowance, Studio
 
 HERE = "/desk/people"
 FIELD_CHARS, PAGE = 200, 50
@@ -117,7 +117,7 @@ def to_people(
             Column(name="asked this month", kind="number"),
             Column(name="delivered", kind="number"),
             Column(name="charged", kind="money"),
-            Column(name="blocked"),
+            Column(name="blocked until", kind="time"),
         ),
         rows=[_row(each, has_places=has_places) for each in found.lines],
         file=file,
@@ -137,14 +137,8 @@ def _row(each: PersonLine, *, has_places: bool) -> tuple[object, ...]:
         month.asked if month else 0,
         month.delivered if month else 0,
         month.charged if month else 0,
-        _blocked(each.block),
+        each.block and (each.block.until or "for good"),
     )
-
-
-def _blocked(block: Blocked | None) -> str | None:
-    if block is None:
-        return None
-    return "for good" if block.until is None else f"until {block.until:%Y-%m-%d %H:%M} UTC"
 
 
 # ---- one person ------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from bot.ports import WebReply
 from bot.words import cell
 
 CELL_CHARS = 2000
-#: How a value is drawn: money is micro-dollars, a time is aware; a span is seconds, and so are
-#: `seconds`, of which parts matter. A `text` is long; a `name` is cut where it would be long.
+#: How a value is drawn: money is micro-dollars, a time is aware, or words where none comes; a span
+#: is seconds, and so are `seconds`, of which parts matter. A `text` is long; a `name` is cut where
+#: it would be long.
 Kind = Literal[
     "words", "name", "text", "number", "money", "time", "span", "seconds", "state", "job"
 ]

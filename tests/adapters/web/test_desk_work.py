@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from html import unescape
 from pathlib import Path
 
@@ -228,7 +229,7 @@ async def test_who_was_blocked_before_they_asked_is_found_and_unblocked(visitor:
     async with running_place(visitor, ana) as desk:
         people = rows((await desk.get("/desk/people.csv")).html)
         people.sort(key=lambda each: each["name"])
-        assert [(each["name"], each["asked ever"], each["blocked"]) for each in people] == [
+        assert [(each["name"], each["asked ever"], each["blocked until"]) for each in people] == [
             ("Bo", "1", ""),
             ("mal", "0", "for good"),
             ("moe", "0", "for good"),
@@ -246,6 +247,23 @@ async def test_who_was_blocked_before_they_asked_is_found_and_unblocked(visitor:
         assert (await desk.get(f"/desk/person?key={person}")).status == 404
         assert len(rows((await desk.get("/desk/people.csv")).html)) == 2
     assert (await visitor.bot.job(job)).state is JobState.GENERATING
+
+
+async def test_whoever_reads_of_a_block_or_a_pause_has_its_time_in_their_own_zone(
+    visitor: Visitor,
+) -> None:
+    ana = Requester(adapter=NAME, workspace="local", user="ana", display_name="Ana")
+    admin = visitor.bot.app.studio.admin
+    until = visitor.bot.clock.now() + timedelta(days=3)
+    await admin.block("recording:local", "mal", actor=ana, until=until)
+    await admin.pause("recording:local", actor=ana, message="back soon")
+    async with running_place(visitor, ana) as desk:
+        people = (await desk.get("/desk/people")).html
+        assert f'<time datetime="{until.isoformat()}">' in people
+        [row] = rows((await desk.get("/desk/people.csv")).html)
+        assert row["blocked until"] == until.isoformat(timespec="seconds")
+        rules = (await desk.get("/desk/moderation")).html.partition("Rules here")[2]
+        assert 'Paused since <time datetime="' in rules
 
 
 async def test_a_failure_is_told_with_its_class(visitor: Visitor) -> None:
