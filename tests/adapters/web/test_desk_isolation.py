@@ -40,6 +40,7 @@ STATIC = "/web/static/"
 #: How long a stream may say nothing before it has said all.
 QUIET = 0.2
 JOB_TABLES = ("steps", "money", "sent", "shots", "parents", "children")
+PLACE_TABLES = ("limits", "apart")
 PERSON_TABLES = ("limits", "last", "days", "grants")
 #: What is typed about a job.
 SPOKEN = ("show", "cancel", "retry", "vary", "report", "star", "mail")
@@ -111,8 +112,9 @@ def of_pages(there: There) -> dict[tuple[str, str], Asked]:
         "/job.csv": [{**each, "of": of} for of in JOB_TABLES for each in ids],
         "/person": [{"key": there.person}],
         "/person.csv": [{"key": there.person, "of": of} for of in PERSON_TABLES],
-        "/places": NOTHING,
+        **dict.fromkeys(("/places", "/places.csv"), NOTHING),
         "/place": [{}, {"id": THERE}],
+        "/place.csv": [{"id": THERE, "of": of} for of in PLACE_TABLES],
         "/days.csv": place,
         **{f"/money/{each}.csv": place for each in MONEY_TABLES},
         **dict.fromkeys(("/moderation", "/moderation/audit.csv"), logged),

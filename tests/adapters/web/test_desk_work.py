@@ -266,6 +266,35 @@ async def test_whoever_reads_of_a_block_or_a_pause_has_its_time_in_their_own_zon
         assert 'Paused since <time datetime="' in rules
 
 
+async def test_every_table_is_a_file_too(visitor: Visitor) -> None:
+    ana = Requester(adapter=NAME, workspace="local", user="ana", display_name="Ana")
+    limits = {"running_per_channel": "2"}
+    admin = visitor.bot.app.studio.admin
+    await admin.set_limits("recording:local", limits, actor=ana, channel="art")
+    job = await ask(visitor, "a fox")
+    await sit(visitor, is_operator=True)
+    for path in (
+        *("", "/queue", "/people", "/services", "/moderation", "/places"),
+        *(f"/job?id={job}", "/person?key=recording:local:bo", "/place?id=recording:local"),
+    ):
+        page = (await visitor.get(f"/desk{path}")).html
+        drawn = re.findall(r'<section class="(?:table|limits)".*?</section>', page, re.DOTALL)
+        # What is decided in a place is a list of sentences.
+        tables = [each for each in drawn if "<h2>Rules here</h2>" not in each]
+        assert tables, path
+        for table in tables:
+            address = in_page(r'<a href="([^"]+)" download>CSV</a>', table)
+            assert (await visitor.get(address)).headers["Content-Type"].startswith("text/csv")
+    file = rows((await visitor.get("/desk/place.csv?id=recording:local&of=apart")).html)
+    apart = {"limit": "running_per_channel", "value": "2", "role": "", "channel": "art"}
+    assert file == [apart]
+    file = rows((await visitor.get("/desk/place.csv?id=recording:local&of=limits")).html)
+    assert {each["limit"]: each["in force"] for each in file}["running_per_channel"] == "no limit"
+    file = rows((await visitor.get("/desk/places.csv")).html)
+    assert {"place": "recording:local", "name": "", "stands": "served"} in file
+    assert (await visitor.get("/desk/place.csv?id=recording:local&of=all")).status == 404
+
+
 async def test_a_failure_is_told_with_its_class(visitor: Visitor) -> None:
     job = await ask(visitor, "a fox")
     found = await visitor.bot.job(job)
