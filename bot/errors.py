@@ -163,7 +163,7 @@ class WrongChannel(NotAllowed):
 class Moderated(Refusal):
     """What you asked for is not allowed here."""
 
-    #: The job that was refused, once there is one.
+    #: The job that was refused, once there is one that a form can change.
     job_id = ""
 
     def __init__(

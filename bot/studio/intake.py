@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot import consent
-from bot.acts import to_asked
+from bot.acts import is_for, to_asked
 from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.dispatch.single import SingleProcess
@@ -138,7 +138,7 @@ class Intake:
             return await self.preparation.prepare(started, known, is_confirmed=is_confirmed)
         except Exception as error:  # Its person is told so: nothing may be bought later.
             await self.preparation.end_all(started, error)
-            if isinstance(error, Moderated):
+            if isinstance(error, Moderated) and is_for("remix", started[0]):
                 error.job_id = started[0].id
             raise
 

@@ -50,6 +50,18 @@ async def test_a_story_is_told_in_a_form_and_confirmed_as_a_whole(
     assert "a fox wakes" in status.plain
 
 
+async def test_a_story_that_a_list_refuses_has_no_button_that_leads_nowhere(
+    open_community: Callable[..., Any],
+) -> None:
+    community: Community = await open_community(moderation={"blocked_words": ["clown"]})
+    asked = await community.ana.slash("/ray", "a clown --still", community.general)
+    await asked.wait_said(lambda text: "Something in your words" in text)
+    assert asked.messages[-1].buttons == ["Edit and retry"]
+    asked = await community.ana.slash("/ray", "story a fox | a clown", community.general)
+    await asked.wait_said(lambda text: "Something in your words" in text)
+    assert asked.messages[-1].buttons == []
+
+
 async def test_a_typed_story_goes_without_a_form(open_community: Callable[..., Any]) -> None:
     community: Community = await open_community(limits={"confirm_above_usd": 0.2})
     await community.ana.slash("/ray", "story a fox wakes | it runs", community.general)
