@@ -78,6 +78,8 @@ async def follow_up(
     work = None
     if command.draft is not None:
         before = await studio.work_of(command.job_id, requester)
+        if before.kind in ("story", "upscale"):  # Other words would be paid and change nothing.
+            check_remix(before, command.job_id)
         work = to_remix(before, command.draft)
     return await studio.works.follow(
         command.job_id,

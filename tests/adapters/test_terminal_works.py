@@ -6,6 +6,7 @@ from typing import Any
 
 from bot.store import jobs
 from tests.adapters.test_terminal_opinions import Sit, sit
+from tests.journey.test_story import make
 
 __all__ = ["sit"]
 #: Luma names no price for these two, so they are off until the operator enters one.
@@ -74,3 +75,21 @@ async def test_what_is_private_or_for_adults_is_tried_again_as_that(sit: Sit) ->
         for typed in (f"retry {fox}", f"extend {fox} it runs"):
             made = await ana.asks(typed)
             assert (await ana.bot.job(made)).request.is_private, typed
+
+
+async def test_other_words_are_not_paid_where_they_change_nothing(sit: Sit) -> None:
+    async with sit("ana", luma={"prices": PRICES}) as ana:
+        film = await ana.asks('story "a fox wakes" | "it runs"')
+        first = await make(ana.bot, film, 1)
+        await make(ana.bot, film, 2)
+        await ana.bot.delivered(film)
+        large = await ana.makes(f"upscale {first.id} 1080p")
+        before = len(ana.bot.simulator.generations)
+        for typed, says in (
+            (f"remix {film} an owl flies", f"Go on from one of its shots: `show {film}`"),
+            (f"remix {large} an owl flies", f"{large} was made of {first.id}"),
+        ):
+            told = await ana.says(typed)
+            assert says in told
+            assert "Nothing was charged." in told
+        assert len(ana.bot.simulator.generations) == before
