@@ -122,7 +122,7 @@ class StepContext:
         return changed
 
     async def with_start(self, job: Job) -> Job:
-        """A shot with the picture that it starts from: the last frame of the shot before."""
+        """A shot, or another try of one, with the last frame of the shot before to start from."""
         start, plan = frames_of(job.work)[0], job.plan
         if plan is None or plan.start_frame is not None or not isinstance(start, PreviousShot):
             return job

@@ -32,7 +32,9 @@ def shots(conn: Connection, film_id: JobId) -> list[Job]:
 
 
 def before(conn: Connection, shot: Job) -> Job | None:
-    """The shot that a shot goes on from."""
+    """The shot that a shot, or another try of one outside its film, goes on from."""
+    while shot.shot is None and shot.retry_of is not None:
+        shot = job_rows.get(conn, shot.retry_of)
     row = conn.execute(
         select(jobs).where(jobs.c.story == shot.story, jobs.c.shot == (shot.shot or 0) - 1)
     ).one_or_none()

@@ -17,6 +17,7 @@ from adapters.login import whoami
 from adapters.terminal.listener import Terminal
 from adapters.terminal.render import PlainScreen
 from adapters.terminal.sources import Listed
+from bot.acts import Act
 from bot.errors import InvalidRequest, Moderated, QuotaExceeded, Refusal, Stale
 from bot.job import Job, JobState
 from bot.notices import (
@@ -83,6 +84,18 @@ async def fail(bot: RunningBot, film: JobId, number: int) -> Job:
     return await bot.until(shot.id, JobState.FAILED)
 
 
+async def again(bot: RunningBot, job: Job, act: Act) -> Job:
+    """What is made of a shot, once it is there."""
+    thread = job.request.thread
+    [receipt] = await bot.studio.works.follow(
+        job.id, act, ANA, dedupe_key=f"{act} {job.id}", thread=thread
+    )
+    made = await bot.until(receipt.job_id, JobState.GENERATING)
+    assert made.generation_id is not None
+    await bot.simulator.finish(made.generation_id)
+    return await bot.delivered(made.id)
+
+
 def price(job: Job) -> int:
     assert job.plan is not None
     return job.plan.price.charged
@@ -112,12 +125,17 @@ async def test_each_shot_starts_where_the_one_before_ends(
         film = (await bot.studio.submit(to_story(*LINES[:2]))).job_id
         first, second = [await make(bot, film, number) for number in (1, 2)]
         done = await bot.delivered(film)
+        varied = await again(bot, second, "variation")
+        looped = await again(bot, varied, "loop")
         files = [
-            await bot.studio._clips.local(each.clip) for each in (first, second, done) if each.clip
+            await bot.studio._clips.local(each.clip)
+            for each in (first, second, varied, looped, done)
+            if each.clip
         ]
-    one, two, whole = files
+    one, two, *others, whole = files
     moved = unlike(one, one, at=(LAST, FIRST))
-    assert unlike(one, two, at=(LAST, FIRST)) < moved / 3
+    for each in (two, *others):
+        assert unlike(one, each, at=(LAST, FIRST)) < moved / 3
     assert unlike(one, whole, at=(FIRST, FIRST)) < 1
     assert unlike(two, whole, at=(LAST, LAST)) < 1
 
