@@ -106,8 +106,6 @@ class Menu:
 
     def why_not(self, act: Act, job: Job) -> str:
         """Why an act that is not offered cannot be done with a finished clip."""
-        if job.work.kind == "story" and is_for(act, job):
-            return f"{job.id} is a film. Go on from one of its shots: show {job.id}"
         provider = self.providers.get(job.plan.provider) if job.plan is not None else None
         if provider is None:
             return f"The video service that made {job.id} is not in use here any more."

@@ -23,6 +23,8 @@ from bot.text import thing
 OF_REQUESTS: frozenset[Act] = frozenset({"retry", "remix"})
 #: Acts that ask for the same work, with its images as they were kept.
 OF_THE_SAME: frozenset[Act] = OF_REQUESTS | {"variation", "loop", "final"}
+#: All else is done with a film's shots.
+OF_FILMS: frozenset[Act] = frozenset({"retry", "delete"})
 
 
 class Given(TypedDict, total=False):
@@ -159,6 +161,8 @@ def _check(job: Job, act: Act, *, is_private: bool) -> None:
         raise InvalidRequest(
             f"{job.id} is private. Use the buttons under it, which keep it so, or --private."
         )
+    if job.is_film and act not in OF_FILMS:
+        raise InvalidRequest(f"{job.id} is a film. Go on from one of its shots: `show {job.id}`")
     if act in OF_REQUESTS or job.clip is not None:
         return
     what = thing(job.work)

@@ -77,6 +77,26 @@ async def test_what_is_private_or_for_adults_is_tried_again_as_that(sit: Sit) ->
             assert (await ana.bot.job(made)).request.is_private, typed
 
 
+async def test_of_a_film_nothing_is_begun_that_its_shots_are_for(sit: Sit) -> None:
+    async with sit("ana", luma={"prices": PRICES}) as ana:
+        film = await ana.asks('story "a fox wakes" | "it runs"')
+        for number in (1, 2):
+            await make(ana.bot, film, number)
+        await ana.bot.delivered(film)
+        for typed in (
+            *(f"vary {film} 3", f"final {film} 720p", f"loop {film}", f"upscale {film} 1080p"),
+            *(f"extend {film} it runs on", f"prequel {film} it sleeps", f"reframe {film} 9:16"),
+        ):
+            told = await ana.says(typed)
+            assert f"is a film. Go on from one of its shots: `show {film}`" in told, typed
+            assert "Nothing was charged." in told
+        who = "terminal:local:ana"
+        read = ana.bot.app.database.read
+        [asked] = await read(lambda c: jobs.of_person(c, who, search="", page=1))
+        assert asked.id == film
+        assert "Accepted" in await ana.says(f"retry {film}")
+
+
 async def test_other_words_are_not_paid_where_they_change_nothing(sit: Sit) -> None:
     async with sit("ana", luma={"prices": PRICES}) as ana:
         film = await ana.asks('story "a fox wakes" | "it runs"')
