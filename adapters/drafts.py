@@ -63,8 +63,11 @@ def to_draft(work: Work) -> Draft:
     return Draft(prompt=work.prompt, is_still=is_still, is_draft=is_draft, **typed)
 
 
-def to_remix(work: Work, draft: Draft) -> Work:
-    """A work with what somebody typed changed, and all the rest as it was."""
+def to_remix(work: Work, draft: Draft, *, is_settled: bool = True) -> Work:
+    """A work with what somebody typed changed, and all the rest as it was.
+
+    Where it was never settled how it is made, only what was typed for it stays for sure.
+    """
     if not isinstance(work, VideoWork | ImageWork):
         if draft != Draft(prompt=draft.prompt, is_private=draft.is_private):
             raise InvalidRequest("Of this clip only the words can be changed.", field="flags")
@@ -76,7 +79,7 @@ def to_remix(work: Work, draft: Draft) -> Work:
     values: dict[str, Any] = {name: getattr(changed, name) for name in changed.typed}
     # What another model cannot do may move, unless it was typed.
     own = {name for name in KEPT if hasattr(work, name)}
-    kept = work.typed if draft.model else work.typed | own
+    kept = work.typed | own if is_settled and not draft.model else work.typed
     if isinstance(work, VideoWork):
         values["is_draft"] = draft.is_draft or (work.is_draft and draft.resolution is None)
     values["typed"] = kept | STYLE | changed.typed

@@ -77,10 +77,10 @@ async def follow_up(
     """Ask for it; `frame` is what the adapter made of the image to end on."""
     work = None
     if command.draft is not None:
-        before = await studio.work_of(command.job_id, requester)
+        before, is_settled = await studio.settled_work_of(command.job_id, requester)
         if before.kind in ("story", "upscale"):  # Other words would be paid and change nothing.
             check_remix(before, command.job_id)
-        work = to_remix(before, command.draft)
+        work = to_remix(before, command.draft, is_settled=is_settled)
     return await studio.works.follow(
         command.job_id,
         command.act,

@@ -150,7 +150,10 @@ class Conversation:
         draft = parse(typed)
         if not isinstance(draft, Draft):
             raise InvalidRequest("Say what you want to see.", field="prompt")
-        work = to_remix(await self._studio.draft_of(job_id, self._who), draft)
+        # What a filter refused is its person's alone to change.
+        await self._studio.draft_of(job_id, self._who)
+        before, is_settled = await self._studio.settled_work_of(job_id, self._who)
+        work = to_remix(before, draft, is_settled=is_settled)
         request = GenerationRequest(
             dedupe_key=key,
             requester=self._who,

@@ -156,6 +156,11 @@ class Shelf:
         """What was asked for, to be asked for again with changes."""
         return (await self._visible(job_id, requester)).request.work
 
+    async def settled_work_of(self, job_id: JobId, requester: Requester) -> tuple[Work, bool]:
+        """How it was made, to be made again with changes; False: that was never settled."""
+        job = await self._visible(job_id, requester)
+        return job.work, job.plan is not None
+
     async def thread_of(self, job_id: JobId, requester: Requester) -> ThreadRef:
         """Where it was asked for, and is answered."""
         return (await self._visible(job_id, requester)).request.thread

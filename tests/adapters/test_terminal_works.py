@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from bot.store import jobs
 from tests.adapters.test_terminal_opinions import Sit, sit
 from tests.journey.test_story import make
+from tests.rendered import png
 
 __all__ = ["sit"]
 #: Luma names no price for these two, so they are off until the operator enters one.
@@ -113,3 +115,23 @@ async def test_other_words_are_not_paid_where_they_change_nothing(sit: Sit) -> N
             assert says in told
             assert "Nothing was charged." in told
         assert len(ana.bot.simulator.generations) == before
+
+
+async def test_a_remix_is_made_as_its_clip_was_whatever_was_usual(
+    sit: Sit, tmp_path: Path
+) -> None:
+    image = tmp_path / "wide.png"
+    image.write_bytes(png(320, 180))
+    async with sit("ana", moderation={"blocked_words": ["clown"]}) as ana:
+        # The service has no model that is usual for stills, and an image has a shape of its own.
+        for typed, made in (
+            ("a red fox --still", "photon-1"),
+            (f"it runs --start {image}", "16:9"),
+        ):
+            first = await ana.makes(typed)
+            assert made in await ana.says(f"show {first}")
+            again = await ana.makes(f"remix {first} an owl")
+            assert made in await ana.says(f"show {again}")
+        refused = await ana.says("a clown --still")
+        never = refused.partition("To ask again: remix ")[2].split()[0]
+        await ana.makes(f"remix {never} an owl")
