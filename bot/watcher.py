@@ -200,9 +200,9 @@ class ProviderWatcher:
     async def _could_not_look(self, error: Exception) -> float | None:
         """Say why; returns for how many seconds the provider asked to be left alone, if it did."""
         name = self._provider.name
+        await self._account.not_seen(error)
         if not isinstance(error, ProviderError):
             log.error("provider.look_fault", provider=name, exc_info=error)
-            await self._account.unread()
             error = ProviderUnavailable("Its answer cannot be read.", provider=name)
         self.admission.could_not_look(error.sentence)
         log.warning("provider.look_failed", provider=name, cause=error.sentence)

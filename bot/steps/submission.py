@@ -16,7 +16,6 @@ from bot.errors import (
     ProviderClosed,
     ProviderError,
     ProviderRejected,
-    ProviderRetired,
     ProviderUnavailable,
     Stale,
     StoreError,
@@ -386,13 +385,8 @@ def _note_refusal(
     """Tell the operator of what only they can mend, and of a job that is refused for ever."""
     job_id = submission.job_id
     if isinstance(error, ProviderClosed):
-        settings.note_operator(tx, _key_of(error, now), error.sentence, now, job_id)
+        key = settings.closed_key(error, now)
+        settings.note_operator(tx, key, error.sentence, now, job_id)
     elif submission.attempt >= TRIES_BEFORE_TELLING:
         sentence = f"{job_id} cannot be submitted; Raybot keeps trying, see its log."
         settings.note_operator(tx, f"stuck:{job_id}:submit", sentence, now, job_id)
-
-
-def _key_of(error: ProviderClosed, now: datetime) -> str:
-    """The operator hears once that an address is closed for good, else once a day."""
-    when = "" if isinstance(error, ProviderRetired) else f":{now:%Y-%m-%d}"
-    return f"{settings.PROVIDER}:{error.provider}:{type(error).__name__}{when}"

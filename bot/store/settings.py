@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from bot.consent import rules_key
+from bot.errors import ProviderClosed, ProviderRetired
 from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
 from bot.request import Requester
@@ -283,6 +284,12 @@ def note_operator(
         .values(key=key, at=now, sentence=sentence, job_id=job_id)
         .on_conflict_do_nothing()
     )
+
+
+def closed_key(error: ProviderClosed, now: datetime) -> str:
+    """The operator hears once that an address is closed for good, else once a day."""
+    when = "" if isinstance(error, ProviderRetired) else f":{now:%Y-%m-%d}"
+    return f"{PROVIDER}:{error.provider}:{type(error).__name__}{when}"
 
 
 def withdraw(tx: Tx, key: str) -> bool:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from bot.clock import Clock
 from bot.durations import Running
-from bot.errors import ProviderError, StoreError
+from bot.errors import ProviderClosed, ProviderError, StoreError
 from bot.log import get_logger
 from bot.ports import Provider
 from bot.refs import GenerationId, JobId, Micros, money
@@ -69,7 +69,14 @@ class AccountWatch:
             if is_told:
                 self._endless.add(generation_id)
 
-    async def unread(self) -> None:
+    async def not_seen(self, error: Exception) -> None:
+        """A look failed: of what does not pass by itself the operator is told."""
+        if isinstance(error, ProviderClosed):
+            await self._note(settings.closed_key(error, self._clock.now()), error.sentence)
+        elif not isinstance(error, ProviderError):
+            await self._unread()
+
+    async def _unread(self) -> None:
         """It answered what nobody foresaw; told once a day."""
         await self._note(
             f"unread:{self._provider.name}:{self._clock.now():%Y-%m-%d}",

@@ -359,3 +359,24 @@ async def test_an_answer_that_trips_the_reader_ends_nothing_and_is_told(
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
             await bot.clock.let_pass(seconds=31, moment=0.01)
     await bot.check_books()
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "words"),
+    [(401, "Invalid API key is provided", "refuses this key"), (410, "Gone", "has closed this")],
+)
+async def test_what_only_the_operator_mends_is_told_once_where_nothing_is_submitted(
+    start_bot: Callable[..., Any], status: int, detail: str, words: str
+) -> None:
+    bot: RunningBot = await start_bot(luma={"first_look_seconds": 20, "look_seconds": 1})
+    bot.simulator.faults.break_callback("lost", times=100)
+    [job_id] = await run(bot, 1)
+    bot.simulator.faults.refuse("get", status, detail, times=3)
+    while bot.simulator.requests[ONE] < 4:
+        await bot.clock.let_pass(seconds=31, moment=0.01)
+    [told] = await bot.notes()
+    assert words in told.sentence
+    await finish(bot, job_id)
+    async with asyncio.timeout(30):
+        while (await bot.job(job_id)).state is not JobState.DELIVERED:
+            await bot.clock.let_pass(seconds=31, moment=0.01)
