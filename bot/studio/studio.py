@@ -297,7 +297,7 @@ class Studio(Shelf):
         check_whole(job)
         if job.request.is_private and not is_private:
             raise InvalidRequest(
-                f"{job_id} is private. Use the Retry button under it, which keeps it so."
+                f"{job_id} is private. Use the buttons under it, which keep it so."
             )
         request = GenerationRequest(
             dedupe_key=dedupe_key,
