@@ -246,6 +246,7 @@ class ProviderWatcher:
             self._callbacks.put_back({each: calls[each] for each in calls.keys() - strangers})
             for generation_id in strangers:
                 self._callbacks.put_off(calls[generation_id])
+            self._notice_slow(due)
             raise
         for generation_id in due & self._running.keys():
             # Or another one's turn was first, so this one's comes soon.

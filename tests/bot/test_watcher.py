@@ -16,6 +16,7 @@ import pytest
 
 from bot.durations import ENOUGH
 from bot.job import Job, JobState
+from bot.notices import Generating
 from bot.ports import Generation
 from bot.refs import GenerationId, JobId
 from bot.request import Resolution
@@ -378,5 +379,28 @@ async def test_what_only_the_operator_mends_is_told_once_where_nothing_is_submit
     assert words in told.sentence
     await finish(bot, job_id)
     async with asyncio.timeout(30):
+        while (await bot.job(job_id)).state is not JobState.DELIVERED:
+            await bot.clock.let_pass(seconds=31, moment=0.01)
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_whoever_waits_unusually_long_is_told_also_while_the_service_is_away(
+    start_bot: Callable[..., Any], *, is_away: bool
+) -> None:
+    bot: RunningBot = await start_bot(luma={"first_look_seconds": 20, "look_seconds": 1})
+    [job_id] = await run(bot, 1)
+    if is_away:
+        bot.simulator.faults.down()
+
+    def is_told() -> bool:
+        said = bot.chat.status(job_id)
+        return isinstance(said, Generating) and said.is_slow
+
+    async with asyncio.timeout(15):
+        while not is_told():
+            await bot.clock.let_pass(seconds=31, moment=0.01)
+    bot.simulator.faults.up()
+    await finish(bot, job_id)
+    async with asyncio.timeout(15):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
             await bot.clock.let_pass(seconds=31, moment=0.01)
