@@ -306,7 +306,7 @@ def simulator(
         bool, typer.Option("--same-clip", help="One clip for each size and length.")
     ] = False,
     fault: Annotated[
-        list[str] | None, typer.Option(help="A fault to play, such as fail=2; repeatable.")
+        list[str] | None, typer.Option(help="A fault to play, such as fail-number=2; repeatable.")
     ] = None,
     api: Annotated[str, typer.Option(help="The service it stands in for, such as fal.")] = "luma",
     is_child: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,

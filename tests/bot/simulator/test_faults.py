@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import httpx
 import pytest
+from typer.main import get_command
 
+from bot.cli.typed import cli
 from bot.errors import ConfigError
 from bot.simulator import Faults
 from bot.simulator.faults import ClipFault, Operation
@@ -215,6 +218,14 @@ def test_the_command_line_names_faults() -> None:
     assert faults.take_hidden() == 2
     assert faults.is_down
     assert faults.left == 0
+
+
+def test_the_example_of_the_help_fails_the_second_generation() -> None:
+    options = get_command(cli).commands["simulator"].params  # type: ignore[attr-defined]
+    [told] = [each.help for each in options if each.name == "fault"]
+    faults = Faults.parse(re.findall(r"such as (\S+);", told))
+    assert faults.take_failure(1) is None
+    assert faults.take_failure(2) == "Job failed"
 
 
 def test_nothing_planned_is_nothing_wrong() -> None:
