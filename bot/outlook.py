@@ -104,7 +104,8 @@ def to_status(job: Job, outlook: Outlook) -> Notice:
     if job.parked_at is not None:
         return Waiting(about=about, sentence=PUT_ASIDE)
     if job.is_taken_back:
-        return Cancelled(about=about, charged=job.cost)
+        # What is held besides, for the dearest way and the true size, is given back.
+        return Cancelled(about=about, charged=job.plan.price.charged if job.plan else job.cost)
     match job.state:
         case JobState.RECEIVED if job.plan is not None and outlook.confirm_until is not None:
             return _to_question(job, about, outlook.confirm_until)
