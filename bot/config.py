@@ -9,7 +9,7 @@ import os
 import pkgutil
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,8 +43,8 @@ NOT_SET_UP = f"There is no configuration yet. {MAKE_ONE}"
 class Config:
     """The whole configuration: the house's tables, and one for each provider and adapter."""
 
-    def __init__(self, tables: Mapping[str, Any]) -> None:
-        self._tables = tables
+    def __init__(self, tables: Mapping[str, Any], variables: Mapping[str, str]) -> None:
+        self._tables, self._variables = tables, variables
         self.also_told: tuple[Contact, ...] = ()
         self.bot = self.load_table(BotTable, "bot")
         self.access = self.load_table(AccessTable, "access")
@@ -96,7 +96,7 @@ class Config:
         )
 
     def _named(self, kind: str) -> tuple[str, ...]:
-        by_variable = {key.partition("__")[0] for key in _environment(f"{PREFIX}{kind.upper()}__")}
+        by_variable = {key.partition("__")[0] for key in self._set(f"{PREFIX}{kind.upper()}__")}
         return tuple(dict.fromkeys((*self._tables.get(kind, {}), *sorted(by_variable))))
 
     def with_changes(self, changes: Mapping[str, Mapping[str, Any]]) -> Config:
@@ -140,7 +140,15 @@ class Config:
         table: Any = self._tables
         for part in path.split("."):
             table = table.get(part, {})
-        return {**table, **_environment(PREFIX + path.replace(".", "__").upper() + "__")}
+        return {**table, **self._set(PREFIX + path.replace(".", "__").upper() + "__")}
+
+    def _set(self, prefix: str) -> dict[str, str]:
+        """Texts as they are: the settings turn them into numbers and lists, secrets stay text."""
+        return {
+            name.upper().removeprefix(prefix).lower(): value
+            for name, value in self._variables.items()
+            if name.upper().startswith(prefix) and value
+        }
 
 
 T = TypeVar("T", bound=BaseModel)
@@ -167,24 +175,15 @@ SHARED = frozenset(
 )
 
 
-def _environment(prefix: str) -> dict[str, str]:
-    """Texts as they are: the settings turn them into numbers and lists, secrets stay text."""
-    return {
-        name.upper().removeprefix(prefix).lower(): value
-        for name, value in os.environ.items()
-        if name.upper().startswith(prefix) and value
-    }
-
-
 def _refuse_unknown(keys: list[str], known: set[str], path: str) -> None:
     for key in keys:
         if key not in known:
             raise ConfigError(f"[{path}] has no key {key!r}.{nearest(key, known)}")
 
 
-def _refuse_unknown_environment() -> None:
+def _refuse_unknown_variables(variables: Collection[str]) -> None:
     known = {*HOUSE, *OPEN_ENDED}
-    for name in os.environ:
+    for name in variables:
         if not name.upper().startswith(PREFIX):
             continue
         parts = name.upper().removeprefix(PREFIX).lower().split("__")
@@ -241,8 +240,8 @@ def load_config(path: Path | None = None) -> Config:
     return to_config(tables)
 
 
-def to_config(tables: dict[str, Any]) -> Config:
-    """Check tables that are already parsed; the environment wins over them."""
+def to_config(tables: dict[str, Any], variables: Mapping[str, str] = os.environ) -> Config:
+    """Check tables that are already parsed; the environment, or what is given, wins over them."""
     _refuse_unknown(list(tables), {*HOUSE, *OPEN_ENDED}, "top level")
     for name, table in tables.items():
         inner = table.values() if name in OPEN_ENDED and isinstance(table, dict) else [table]
@@ -250,5 +249,5 @@ def to_config(tables: dict[str, Any]) -> Config:
             raise ConfigError(f"{name!r} must be a table, written [{name}].")
         for part in table if name in OPEN_ENDED else ():
             _refuse_unknown_part(name, part, f"[{name}.{part}]")
-    _refuse_unknown_environment()
-    return Config(tables)
+    _refuse_unknown_variables(variables)
+    return Config(tables, variables)

@@ -151,7 +151,8 @@ async def demo(out: Path, folder: Path, stop_signal: StopSignal) -> int:
             "bot": {"data_dir": str(folder), "public_port": 0, "private_port": 0},
             "defaults": {"providers": ["simulator"]},
             "providers": {"simulator": {"speed": 8.0}},
-        }
+        },
+        variables={},  # In the environment may be a key, and a database with true books.
     )
     lines = [line.replace("{image}", str(image)) for line in DEMO]
     factory = load_adapter(config, "terminal", folder=out, lines=lines)

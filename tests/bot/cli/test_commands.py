@@ -14,7 +14,7 @@ import pytest
 import bot
 from bot.app import ADDRESS_FILE
 from bot.cli import acts, typed
-from bot.cli.commands import for_chat, for_playground
+from bot.cli.commands import demo, for_chat, for_playground
 from bot.cli.typed import run_typed
 from bot.config import Config, to_config
 from bot.errors import ConfigError, Paused, StoreError
@@ -162,3 +162,27 @@ async def test_a_bot_that_hangs_is_not_waited_for_for_ever(
         with pytest.raises(StoreError, match="Try again, or end it first"):
             await acts.act(config, "pause", {})
     assert asked.is_set()
+
+
+async def test_the_demo_costs_nothing_whatever_the_environment_says(
+    tmp_path: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "DEFAULTS__PROVIDERS": "luma",
+        "PROVIDERS__LUMA__API_KEY": simulator.settings.api_key,
+        "PROVIDERS__LUMA__BASE_URL": simulator.base_url,
+        "BOT__DATA_DIR": str(tmp_path / "true"),
+        "ADAPTERS__TERMINAL__FOLDER": str(tmp_path / "true"),
+    }.items():
+        monkeypatch.setenv(f"RAYBOT_{name}", value)
+    said, stop = io.StringIO(), asyncio.Event()
+    monkeypatch.setattr(sys, "stdout", said)
+    playing = asyncio.create_task(demo(tmp_path / "out", tmp_path / "demo", lambda: stop))
+    async with asyncio.timeout(18):
+        while "job r-" not in said.getvalue() and not playing.done():
+            await asyncio.sleep(0.02)
+        stop.set()
+        await playing
+    assert "would cost ≈ $0.14 (a test, nothing charged)" in said.getvalue()
+    assert not simulator.requests
+    assert not (tmp_path / "true").exists()
