@@ -410,6 +410,7 @@ DRAFTS = st.builds(
     end=VALUES,
     is_private=st.booleans(),
     is_still=st.booleans(),
+    is_draft=st.booleans(),
 )
 
 
