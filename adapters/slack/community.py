@@ -24,7 +24,7 @@ USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _RULE = re.compile(rf"(\w+)(?:\s+({CHANNEL.pattern}|[\w-]+))?(?:\s+{CHANNEL.pattern})?")
 _RULES = re.compile(rf"rules(?:\s+{CHANNEL.pattern})?(?:\s+(.*))?", re.DOTALL)
 _LIMIT = re.compile(
-    rf"(\w+)(?:\s+([\w.,-]+))?(?:\s+{CHANNEL.pattern})?(?:\s+role\s+([\w-]{{1,40}}))?"
+    rf"(\w+)(?:\s+([$\w.,-]+))?(?:\s+{CHANNEL.pattern})?(?:\s+role\s+([\w-]{{1,40}}))?"
 )
 _GRANT = re.compile(
     rf"{USER.pattern}\s+\$?([0-9]{{1,6}}(?:\.[0-9]{{1,2}})?)(?:\s+([0-9]{{1,3}}))?"

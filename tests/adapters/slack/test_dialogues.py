@@ -470,6 +470,7 @@ async def test_admins_run_their_workspace_and_others_do_not(community: Community
         ("admin words add word clown", "Blocked words: clown."),
         ("admin words remove word clown", "Blocked words: none."),
         ("admin limit clips_per_person_per_day 9", "clips_per_person_per_day 9"),
+        ("admin limit usd_per_person_per_day $5", "usd_per_person_per_day 5."),
         ("admin limit clips_per_persn_per_day 9", "clips_per_person_per_day"),
         (f"admin grant <@{community.ana.id}|ana> 5", " can spend $5.00 more"),
         ("admin queue", "Nothing waits"),
