@@ -12,8 +12,8 @@ BotError
 │  ├─ ProviderUnavailable   ├─ ProviderRejected   ├─ SubmissionUncertain
 │  └─ ProviderClosed ── ProviderAuthError, ProviderOutOfCredits, ProviderRetired
 ├─ ClipError ── ClipUnavailable (ClipHeavy), ClipBroken
-├─ DeliveryError ── DeliveryUnavailable (EditsPaused, NotRemoved), ThreadGone (PostedBefore),
-│                   PostStays, ClipTooLarge
+├─ DeliveryError ── DeliveryUnavailable (InOtherHands, EditsPaused, NotRemoved),
+│                   ThreadGone (PostedBefore), PostStays, ClipTooLarge
 └─ StoreError ── SchemaTooNew, StoreBusy (NoRoom), CommitUnknown, Stale
 """
 
@@ -258,6 +258,10 @@ class DeliveryUnavailable(DeliveryError):
     def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class InOtherHands(DeliveryUnavailable):
+    """Another process of this bot can post it, and this one cannot."""
 
 
 class EditsPaused(DeliveryUnavailable):

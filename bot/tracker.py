@@ -14,6 +14,7 @@ from bot.errors import (
     ClipHeavy,
     ClipTooLarge,
     DeliveryUnavailable,
+    InOtherHands,
     ProviderUnavailable,
     Refusal,
     Stale,
@@ -98,6 +99,8 @@ class JobTracker:
                 await step
             except StoreError:
                 raise
+            except InOtherHands as error:
+                await self._again(job, error.retry_after, tries=job.tries)
             except BotError as error:
                 await self._after(job, error)
         except StoreError:
@@ -211,12 +214,12 @@ class JobTracker:
             delay = max(delay, timedelta(seconds=growing))
 
         def write(tx: Tx, current: Job) -> Job:
-            if current.tries + 1 == last:
+            values: JobColumns = {"tries": current.tries + 1, "next_at": now + delay, **columns}
+            if values["tries"] == last:
                 sentence = f"{job.id} is stuck in {job.state}; Raybot keeps trying, see its log."
                 if job.state in STUCK_AFTER:
                     sentence += f" `raybot resolve {job.id} charge`, or `… release`, gives it up."
                 settings.note_operator(tx, f"stuck:{job.id}:{job.state}", sentence, now, job.id)
-            values: JobColumns = {**columns, "tries": current.tries + 1, "next_at": now + delay}
             return jobs.change(tx, current, **values)
 
         await self._context.result(job, write)

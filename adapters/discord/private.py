@@ -14,7 +14,7 @@ from adapters.discord import buttons, refusals, render
 from adapters.discord.messages import to_file
 from adapters.discord.shards import hears, name_private
 from bot.clock import Clock
-from bot.errors import DeliveryUnavailable, ThreadGone
+from bot.errors import InOtherHands, ThreadGone
 from bot.notices import Cancelled, Delivered, Failed, Jobless, Notice
 from bot.refs import JobId, MessageRef, ThreadRef
 
@@ -84,7 +84,7 @@ class PrivateAnswers:
         number = _number(thread)
         is_ours = number in self._open or (listening is not None and hears(listening, thread))
         if not is_ours and not self._has_ended(int(number)):
-            raise DeliveryUnavailable("Another process heard that command.", retry_after=1.0)
+            raise InOtherHands("Another process heard that command.", retry_after=1.0)
         if (answer := self._answer(thread)) is None:
             raise ThreadGone(OVER)
         async with answer.turn:

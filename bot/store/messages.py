@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, union_all, update
 
-from bot.errors import DeliveryUnavailable
+from bot.errors import InOtherHands
 from bot.job import Job, JobState
 from bot.refs import JobId, MessageRef
 from bot.store.database import Database
@@ -221,13 +221,13 @@ class StoredMemo:
     async def put(self, name: str, value: str) -> None:
         """Keep it, durably, before returning.
 
-        Raises `DeliveryUnavailable` where another process kept something meanwhile: it took over.
+        Raises `InOtherHands` where another process kept something meanwhile: it took over.
         """
         known, kept = self._kept, {**self._kept, name: value}
 
         def write(tx: Tx) -> None:
             if (get(tx.conn, self._key).kept or known) != known:
-                raise DeliveryUnavailable("Another process posts it.", retry_after=TAKEN_SECONDS)
+                raise InOtherHands(retry_after=TAKEN_SECONDS)
             put_memo(tx, self._key, self._job_id, kept)
 
         await self._database.write(write)

@@ -16,12 +16,14 @@ from bot.dialects.predictions import MEANS
 from bot.errors import (
     ClipHeavy,
     ClipUnavailable,
+    InOtherHands,
     ProviderAuthError,
     ProviderRetired,
     ProviderUnavailable,
     StoreError,
 )
 from bot.job import Failure, Job, JobState
+from bot.notices import Delivered, Notice
 from bot.ports import CannotTell, Generation, Provider, Submission
 from bot.refs import GenerationId, JobId
 from bot.simulator import Simulator
@@ -161,6 +163,36 @@ async def test_a_clip_that_is_never_made_smaller_is_kept_and_told_of(
     job = await hurry(bot, job_id, lambda job: job.ended_at is not None, seconds=30)
     assert job.failure is not None
     assert (job.failure.code, job.cost > 0) == ("kept", True)
+
+
+async def test_what_another_process_has_to_post_counts_as_no_try(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    """As a private clip does in Discord, which only who heard the command can post."""
+    ask, put_off, heavy = Codec._ask_of_clip, 40, 2
+
+    def leave_to_others(notice: Notice) -> InOtherHands | None:
+        nonlocal put_off
+        if not isinstance(notice, Delivered) or not put_off:
+            return None
+        put_off -= 1
+        if not put_off:
+            bot.chat.max_upload_bytes = 60_000  # Who heard it knows how little is taken there.
+        return InOtherHands(retry_after=1.0)
+
+    async def short(self: Codec, what: str, bounds: Bounds, **arguments: Any) -> dict[str, Any]:
+        nonlocal heavy
+        if what == "reencode" and heavy:
+            heavy -= 1
+            raise ClipHeavy
+        return await ask(self, what, bounds, **arguments)
+
+    monkeypatch.setattr(Codec, "_ask_of_clip", short)
+    bot.chat.before_post = leave_to_others
+    job_id = await finished(bot)
+    job = await hurry(bot, job_id, lambda job: job.ended_at is not None, seconds=5)
+    assert (job.state, put_off, heavy) == (JobState.DELIVERED, 0, 0), job.failure
+    assert "stuck" not in await told(bot)
 
 
 async def test_a_clip_that_stays_too_heavy_for_weeks_is_still_tried(

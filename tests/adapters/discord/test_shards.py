@@ -15,7 +15,7 @@ from adapters.discord.parse import to_new_thread, to_thread
 from adapters.discord.private import TOKEN_LIFE
 from adapters.discord.threads import Threads
 from bot import notices as n
-from bot.errors import DeliveryUnavailable, PostedBefore, ThreadGone
+from bot.errors import DeliveryUnavailable, InOtherHands, PostedBefore, ThreadGone
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester, VideoWork
 from tests.adapters.discord.conftest import GUILD, LocalDiscord
@@ -94,9 +94,9 @@ async def test_a_private_answer_is_left_to_the_process_that_can_write_it(
 ) -> None:
     thread = first.private(guild_id=guild_id, heard_by=heard_by)
     answer = MessageRef(thread=thread, message="@original")
-    with pytest.raises(DeliveryUnavailable):
+    with pytest.raises(InOtherHands):
         await first.post(thread)
-    with pytest.raises(DeliveryUnavailable):
+    with pytest.raises(InOtherHands):
         await first.delivery.edit(answer, n.Accepted(about=first.about))
     first.line.clock.move(seconds=TOKEN_LIFE.total_seconds() + 1)
     with pytest.raises(ThreadGone):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.errors import DeliveryUnavailable
+from bot.errors import InOtherHands
 from bot.refs import MessageRef
 from bot.store import messages
 from tests.bot.store.conftest import Books
@@ -26,7 +26,7 @@ async def test_a_process_that_another_took_over_from_keeps_nothing(books: Books)
     key = messages.clip_key(job.id)
     frozen, other = [await messages.open_memo(books.database, key, job.id) for _ in range(2)]
     await other.put("file", "F2")
-    with pytest.raises(DeliveryUnavailable):
+    with pytest.raises(InOtherHands):
         await frozen.put("file", "F1")
     assert frozen.get("file") is None
     assert (await messages.open_memo(books.database, key, job.id)).get("file") == "F2"
