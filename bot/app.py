@@ -324,6 +324,7 @@ class App:
                 group.create_task(self._heart.run(), name="heartbeat"),
                 group.create_task(self._gauges().run(), name="figures"),
                 group.create_task(self._replicas.run(), name="replicas"),
+                group.create_task(self.studio.take_up(), name="leftovers"),
                 *(
                     group.create_task(self._replicas.alone(role, work), name=role)
                     for role, work in roles.items()

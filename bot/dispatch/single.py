@@ -51,6 +51,10 @@ class SingleProcess:
             if count > 1:
                 self._turns[name] = (lock, count - 1)
 
+    def is_taken(self, name: str) -> bool:
+        """Whether somebody is busy with this."""
+        return name in self._turns
+
     def tell(self, subject: str, **said: str) -> None:
         """Tell nobody."""
 

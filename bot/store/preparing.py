@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from bot.job import JobState
 from bot.refs import JobId
 from bot.store.schema import jobs
 from bot.store.transaction import Tx
 
+#: Named by no process, so that none of this name is ever there.
+EARLIER = ""
 #: What has a plan waits for an answer instead.
 _IS_PREPARED = (jobs.c.state == JobState.RECEIVED) & jobs.c.plan.is_(None)
 
 
 def by_process(conn: Connection) -> list[tuple[JobId, str]]:
-    """Each with its process, oldest first; none where an earlier version wrote it."""
+    """Each with its process, oldest first; `EARLIER` where an earlier version wrote it."""
     rows = conn.execute(
         select(jobs.c.id, jobs.c.prepared_by).where(_IS_PREPARED).order_by(jobs.c.created_at)
     )
-    return [(JobId(row.id), row.prepared_by or "") for row in rows]
+    return [(JobId(row.id), row.prepared_by or EARLIER) for row in rows]
 
 
 def take_over(tx: Tx, gone: Collection[str], *, by: str) -> frozenset[JobId]:
     """Give a process all that those had which are gone, where no other one took it first."""
     rows = tx.conn.execute(
         update(jobs)
-        .where(_IS_PREPARED, jobs.c.prepared_by.in_(gone))
+        .where(_IS_PREPARED, func.coalesce(jobs.c.prepared_by, EARLIER).in_(gone))
         .values(prepared_by=by)
         .returning(jobs.c.id)
     )

@@ -27,7 +27,7 @@ from bot.job import Job, JobState, Question
 from bot.log import name_job
 from bot.ports import Dispatcher
 from bot.refs import JobId
-from bot.request import GenerationRequest, Requester, has_frames
+from bot.request import GenerationRequest, Requester
 from bot.routing.planning import Planner
 from bot.store import jobs, lineage, settings
 from bot.store.database import Database
@@ -80,7 +80,7 @@ class Intake:
             receipts=self.receipts,
         )
         #: One preparation of a request at a time here; the next finds what the first wrote.
-        self._alone = SingleProcess().turn
+        self._alone = SingleProcess()
 
     async def submit(
         self,
@@ -107,7 +107,7 @@ class Intake:
     ) -> tuple[Receipt, ...]:
         """Start all of a batch, which ask the same, and do `also` with their rows, or nothing."""
         first, heard_at = requests[0], self._clock.now()
-        async with self._alone(first.dedupe_key):
+        async with self._alone.turn(first.dedupe_key):
             known = await self.preparation.read(first, retry_of)
             if known.job is not None:
                 return await self.receipts.first_answers(known.job)
@@ -246,7 +246,7 @@ class Intake:
         first = await self._database.read(lambda conn: jobs.get(conn, job_id))
         if first.request.requester.tenant != actor.tenant:
             raise JobNotFound(f"There is no job {job_id}.")
-        async with self._alone(first.request.batch or first.request.dedupe_key):
+        async with self._alone.turn(first.request.batch or first.request.dedupe_key):
             job = await self._database.read(lambda conn: jobs.get(conn, job_id))
             question = job.plan.question if job.plan is not None else None
             if question is None:
@@ -286,19 +286,18 @@ class Intake:
             answered.append(replace(job, plan=plan.model_copy(update=granted)))
         await self.preparation.go_on(answered, known, is_confirmed=False)
 
-    async def take_up(self, job_id: JobId, *, until: datetime, soon: datetime) -> None:
-        """Prepare a request whose preparation was cut off: begun before `until`, or `soon`.
+    async def take_up(self, job_id: JobId) -> None:
+        """Prepare a request whose preparation was cut off, unless it is in hand here.
 
-        The latter without images, whose preparation is short: if two are at it, one writes.
         Raises what that meets, and ends the request with it; a database that is away ends nothing,
         nor does a chat platform for a while: after a start it may not be connected yet.
         """
         job = await self._database.read(lambda conn: jobs.get(conn, job_id))
-        last = until if has_frames(job.request.work) else soon
+        key = job.request.batch or job.request.dedupe_key
         age = self._clock.now() - job.created_at
-        if job.created_at > last or age >= jobs.PREPARE_WITHIN:
+        if self._alone.is_taken(key) or age >= jobs.PREPARE_WITHIN:
             return
-        async with self._alone(job.request.batch or job.request.dedupe_key):
+        async with self._alone.turn(key):
             batch = await self._database.read(
                 lambda conn: lineage.batch(conn, jobs.get(conn, job_id))
             )

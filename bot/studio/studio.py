@@ -106,7 +106,9 @@ class Studio(Shelf):
 
     def _open_works(self, planner: Planner) -> None:
         database, clock, context, intake = self._database, self._clock, self._context, self._intake
-        self.leftovers = Leftovers(database=database, intake=intake, clock=clock, context=context)
+        self.leftovers = Leftovers(
+            database=database, intake=intake, clock=clock, replicas=context.replicas
+        )
         self.works = Works(database=database, intake=intake, menu=self._menu)
         self.preferences = Preferences(
             database=database, planner=planner, access=self._access, limits=context.limits
@@ -221,9 +223,13 @@ class Studio(Shelf):
         """What became of what was asked with this key; None where no job was made of it."""
         return next(iter(await self._intake.receipts.of(dedupe_key)), None)
 
+    async def take_up(self) -> None:
+        """Take up what is left half prepared, until cancelled; each process knows its own."""
+        await keep_going((self.leftovers.run,), self._clock)
+
     async def run(self) -> None:
-        """Take up what other processes left, and remove what is to go, until cancelled."""
-        await keep_going((self.leftovers.run, self.care.run, self.erasure.run), self._clock)
+        """Remove what is to go, until cancelled."""
+        await keep_going((self.care.run, self.erasure.run), self._clock)
 
     # ---- cancel, retry, delete -----------------------------------------------------------
 

@@ -17,8 +17,8 @@ async def test_what_a_dead_process_prepared_one_other_takes(books: Books) -> Non
     await books.change(await books.received(), prepared_by="living")
     unsaid = await books.received()
 
-    async def take_over(by: str) -> frozenset[JobId]:
-        return await books.database.write(lambda tx: preparing.take_over(tx, {"dead"}, by=by))
+    async def take_over(by: str, gone: str = "dead") -> frozenset[JobId]:
+        return await books.database.write(lambda tx: preparing.take_over(tx, {gone}, by=by))
 
     taken = await asyncio.gather(*map(take_over, ("one", "two")))
     assert sorted(len(each) for each in taken) == [0, 3]
@@ -26,4 +26,5 @@ async def test_what_a_dead_process_prepared_one_other_takes(books: Books) -> Non
     by_process = dict(await books.database.read(preparing.by_process))
     assert ended.id not in by_process
     assert set(by_process.values()) in ({"one", "living", ""}, {"two", "living", ""})
-    assert by_process[unsaid.id] == ""
+    assert by_process[unsaid.id] == preparing.EARLIER
+    assert await take_over("one", preparing.EARLIER) == {unsaid.id}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bot.dispatch.single import SingleProcess
 from bot.errors import (
     DeliveryUnavailable,
     FrameRejected,
@@ -26,10 +27,11 @@ from bot.request import GenerationRequest, ImageFrame
 from bot.simulator import Simulator
 from bot.store import jobs, ledger, messages, timeline
 from bot.studio.intake import WAIT_FOR_CHAT
-from bot.studio.leftovers import LEFT_AFTER, LEFT_SOON
+from bot.studio.leftovers import LOOK_EVERY
 from tests import rendered
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
+from tests.postgres import postgres_database
 
 INVITE = "Invite me into this channel first, then ask again."
 
@@ -225,64 +227,95 @@ async def test_guests_can_be_kept_out(start_bot: Callable[..., Any], limit: str)
     await bot.studio.submit(of_guest("2", is_guest=False))
 
 
-async def test_where_others_are_at_work_only_what_is_old_is_taken_up(
-    bot: RunningBot, clock: MovableClock
+async def test_what_is_being_prepared_here_is_left_alone_for_as_long_as_that_takes(
+    bot: RunningBot, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request whose images are being read may be in the hands of a living process."""
-    insert, leftovers = bot.studio._intake._insert, bot.studio.leftovers
+    begun, may_end, read, reads = asyncio.Event(), asyncio.Event(), bot.chat.read, list[str]()
+
+    async def slow(image: Attachment) -> AsyncIterator[bytes]:
+        reads.append(image.id)
+        begun.set()
+        await may_end.wait()
+        async for part in read(image):
+            yield part
+
     image = attach(bot, rendered.png())
-    # The look at the start, which takes up all that there is, is over.
-    await bot.until(await bot.ask(key="j"), JobState.GENERATING)
-    [job] = await insert([to_request(key="k")], None) or []
-    [reading] = await insert([to_request(key="l", start_frame=image)], None) or []
-    await leftovers.take_up(after=LEFT_AFTER)
-    assert (await bot.job(job.id)).state is JobState.RECEIVED
-    clock.move(seconds=LEFT_SOON.total_seconds())
-    await leftovers.take_up(after=LEFT_AFTER)
-    await bot.until(job.id, JobState.GENERATING)
-    assert (await bot.job(reading.id)).state is JobState.RECEIVED
-    clock.move(seconds=LEFT_AFTER.total_seconds())
-    await leftovers.take_up(after=LEFT_AFTER)
-    await bot.until(reading.id, JobState.GENERATING)
+    monkeypatch.setattr(bot.chat, "read", slow)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        asking = group.create_task(bot.studio.submit(to_request(key="k", start_frame=image)))
+        await begun.wait()
+        clock.move(minutes=5)
+        await bot.studio.leftovers.take_up()
+        assert not asking.done(), "nobody waits for it"
+        may_end.set()
+    await bot.until(asking.result().job_id, JobState.GENERATING)
+    assert reads == ["1"]
+
+
+async def _left_by(bot: RunningBot, process: str | None) -> JobId:
+    """A request whose image was being read by another process."""
+    request, now = to_request(key="k", start_frame=attach(bot, rendered.png())), bot.clock.now()
+    job, _ = await bot.app.database.write(
+        lambda tx: jobs.insert(tx, request, now, prepared_by=process)
+    )
+    return job.id
 
 
 async def test_what_a_process_prepared_that_is_gone_is_taken_up_at_once(
-    bot: RunningBot, clock: MovableClock
+    bot: RunningBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is gone where it was not there twice: the connection of one may be cut for a moment."""
-    leftovers = bot.studio.leftovers
-    image = attach(bot, rendered.png())
+    # The look at the start, which is the first, is over.
     await bot.until(await bot.ask(key="j"), JobState.GENERATING)
-    [job] = await bot.studio._intake._insert([to_request(key="l", start_frame=image)], None) or []
-    await leftovers.take_up(after=LEFT_AFTER)
-    await leftovers.take_up(after=LEFT_AFTER)
-    assert (await bot.job(job.id)).state is JobState.RECEIVED
-    await bot.app.database.write(lambda tx: jobs.change(tx, job, prepared_by="dead"))
-    await leftovers.take_up(after=LEFT_AFTER)
-    assert (await bot.job(job.id)).state is JobState.RECEIVED
-    await leftovers.take_up(after=LEFT_AFTER)
-    await bot.until(job.id, JobState.GENERATING)
-    assert clock.now() - job.created_at < LEFT_SOON
+    monkeypatch.setattr(SingleProcess, "is_single", False)
+    job_id = await _left_by(bot, "dead")
+    await bot.studio.leftovers.take_up()
+    assert (await bot.job(job_id)).state is JobState.RECEIVED
+    await bot.studio.leftovers.take_up()
+    await bot.until(job_id, JobState.GENERATING)
 
 
-async def test_what_another_process_prepares_for_long_is_left_to_it_while_it_is_there(
+@pytest.mark.parametrize("earlier", ["earlier", None])
+async def test_who_is_alone_takes_up_at_once_what_its_earlier_life_left(
+    bot: RunningBot, earlier: str | None
+) -> None:
+    job_id = await _left_by(bot, earlier)
+    await bot.studio.leftovers.take_up()
+    await bot.until(job_id, JobState.GENERATING)
+
+
+async def test_what_another_process_prepares_is_left_to_it_while_it_is_there(
     bot: RunningBot, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def gone(_: object) -> frozenset[str]:
         return frozenset()
 
-    leftovers = bot.studio.leftovers
-    await bot.until(await bot.ask(key="j"), JobState.GENERATING)
-    [job] = await bot.studio._intake._insert([to_request(key="k")], None) or []
-    await bot.app.database.write(lambda tx: jobs.change(tx, job, prepared_by="slow"))
     with monkeypatch.context() as there:
         there.setattr(bot.studio.replicas, "gone", gone)
-        clock.move(seconds=2 * LEFT_SOON.total_seconds())
-        await leftovers.take_up(after=LEFT_AFTER)
-        assert (await bot.job(job.id)).state is JobState.RECEIVED
-    await leftovers.take_up(after=LEFT_AFTER)
-    await leftovers.take_up(after=LEFT_AFTER)
-    await bot.until(job.id, JobState.GENERATING)
+        job_id = await _left_by(bot, "slow")
+        clock.move(minutes=5)
+        await bot.studio.leftovers.take_up()
+        await bot.studio.leftovers.take_up()
+        assert (await bot.job(job_id)).state is JobState.RECEIVED
+    await bot.studio.leftovers.take_up()
+    await bot.until(job_id, JobState.GENERATING)
+
+
+async def test_each_process_takes_up_what_it_cut_off_itself(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    """Also who has none of the chores that one process does for all."""
+    with postgres_database() as url:
+        table = {"database_url": url, "single_host": True}
+        config = to_test_config(tmp_path, simulator, bot=table)
+        async with running(config, simulator, chat, clock) as first:
+            await first.until(await first.ask(), JobState.GENERATING)
+            async with running(config, simulator, chat, clock) as second:
+                [job] = await second.studio._intake._insert([to_request(key="k")], None) or []
+                async with asyncio.timeout(30):
+                    while (await first.job(job.id)).state is JobState.RECEIVED:
+                        await clock.let_pass(seconds=LOOK_EVERY.total_seconds())
+                assert (await first.job(job.id)).accepted_at is not None
 
 
 async def test_who_is_alone_takes_up_what_a_clock_that_was_put_back_dates_later(
@@ -301,20 +334,6 @@ async def test_a_plain_request_is_accepted_as_it_is_written_down(bot: RunningBot
     assert steps[0][0] == steps[1][0]
     assert [state for _, state in steps[:2]] == ["received", "accepted"]
     await bot.check_books()
-
-
-async def test_what_may_wait_for_the_hook_is_left_alone_for_as_long(
-    start_bot: Callable[..., Any], clock: MovableClock
-) -> None:
-    hook = {"hook_url": "http://127.0.0.1:9/", "hook_secret": "s" * 32, "hook_fails": "open"}
-    bot = await start_bot(moderation={**hook, "hook_timeout_seconds": 30})
-    [job] = await bot.studio._intake._insert([to_request(key="k")], None) or []
-    clock.move(seconds=34)
-    await bot.studio.leftovers.take_up(after=LEFT_AFTER)
-    assert (await bot.job(job.id)).state is JobState.RECEIVED
-    clock.move(seconds=1)
-    await bot.studio.leftovers.take_up(after=LEFT_AFTER)
-    await bot.until(job.id, JobState.GENERATING)
 
 
 async def test_a_database_that_is_away_ends_no_request(bot: RunningBot) -> None:
@@ -349,8 +368,7 @@ async def test_a_chat_that_is_not_connected_yet_ends_no_request(
         away.setattr(bot.chat, "read", _read_nothing)
         await bot.studio.leftovers.take_up()
         assert (await bot.job(job_id)).state is JobState.RECEIVED
-    # Nobody else had it in hand, so that it need not wait for long.
-    await bot.studio.leftovers.take_up(after=LEFT_AFTER)
+    await bot.studio.leftovers.take_up()
     await bot.until(job_id, JobState.GENERATING)
 
 
@@ -361,7 +379,7 @@ async def test_a_chat_that_stays_away_ends_a_request_before_nobody_expects_it_an
     monkeypatch.setattr(bot.chat, "read", _read_nothing)
     await bot.studio.leftovers.take_up()
     clock.move(seconds=WAIT_FOR_CHAT.total_seconds())
-    await bot.studio.leftovers.take_up(after=LEFT_AFTER)
+    await bot.studio.leftovers.take_up()
     await bot.until(job_id, JobState.FAILED)
 
 
@@ -382,7 +400,7 @@ async def test_what_a_database_that_is_away_does_not_let_end_goes_on_as_its_pers
     bot.chat.before_post = lambda _: None
     [job] = await bot.studio.jobs(to_request().requester)
     assert job.job_id in told.value.sentence
-    clock.move(seconds=LEFT_SOON.total_seconds())
+    clock.move(seconds=LOOK_EVERY.total_seconds())
     await bot.until(job.job_id, JobState.GENERATING)
     assert len(bot.simulator.generations) == 1
 
