@@ -80,7 +80,7 @@ def move(source: Database, target: Database, on_progress: OnProgress) -> Moved:
         # The empty one first: where that cannot be, the other one stays as it is.
         target.migrate()
         source.migrate()
-        return _end(source, target) if is_there else _move(source, target, on_progress)
+        return _move(source, target, on_progress, is_there=is_there)
 
 
 @contextlib.contextmanager
@@ -119,47 +119,44 @@ def _filled(conn: Connection) -> str | None:
     return None
 
 
-def _move(source: Database, target: Database, on_progress: OnProgress) -> Moved:
-    moved, now = None, SystemClock().now()
+def _move(source: Database, target: Database, on_progress: OnProgress, *, is_there: bool) -> Moved:
+    """Bring everything there, unless it `is_there` since a move was cut off; prove and mark it."""
+    may_be_there, now = is_there, SystemClock().now()
     try:
-        with source.alone() as old:
-            # First, so that whoever kills this leaves one database at most to begin on.
-            copy_marker.leave(old, target.place, now, is_moving=True)
+        if not is_there:
+            with source.alone() as old:
+                # First, so that whoever kills this leaves one database at most to begin on.
+                copy_marker.leave(old, target.place, now, is_moving=True)
         with source.alone() as old:
             copy_marker.take_away(old)
             with target.alone() as new:
-                moved = _copy(old, new, on_progress)
+                moved = _recognise(old, new) if is_there else _copy(old, new, on_progress)
+                may_be_there = True
             copy_marker.leave(old, target.place, now)
     except SQLAlchemyError as error:
-        if moved is None:
+        if not may_be_there:
             raise StoreError(f"Nothing was moved, because: {cause(error)}.") from error
         raise StoreError(
             f"Whether everything was moved is not known, because: {cause(error)}. Run the same "
             "`raybot migrate` again, which finds out and ends it."
         ) from error
     finally:
-        if moved is None:
+        if not may_be_there:
             with contextlib.suppress(BotError, SQLAlchemyError), source.alone() as old:
                 copy_marker.take_away(old)
     return moved
 
 
-def _end(source: Database, target: Database) -> Moved:
-    """End a move that was cut off once everything was there."""
+def _recognise(old: Connection, new: Connection) -> Moved:
+    """What a move that was cut off brought there; raises `InvalidRequest` where it is not that."""
     try:
-        with source.alone() as old:
-            copy_marker.take_away(old)
-            with target.alone() as new:
-                moved = Moved(rows=_counts(old), replaced={}, broken=_prove(old, new))
-            copy_marker.leave(old, target.place, SystemClock().now())
-    except SQLAlchemyError as error:
-        raise StoreError(f"The move was not ended, because: {cause(error)}.") from error
+        return Moved(rows=_counts(old), replaced={}, broken=_prove(old, new))
     except StoreError as error:
         raise InvalidRequest(
-            f"{target.place} is not empty, and holds something else than {source.place}. Where a "
-            "bot went on there since, nothing is left to do. Else empty it, and begin again."
+            "The database after --to is not empty, and holds something else than the one after "
+            "--from. Where a bot went on there since, nothing is left to do. Else empty it, and "
+            "begin again."
         ) from error
-    return moved
 
 
 def _copy(old: Connection, new: Connection, on_progress: OnProgress) -> Moved:
