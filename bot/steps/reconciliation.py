@@ -100,9 +100,7 @@ class Reconciler:
             return made
         if attempts.doubtful(tx.conn, job.id) > 1:
             return self._ask_operator(tx, job)
-        return jobs.move(
-            tx, job, JobState.ACCEPTED, now, admitted_at=None, submitted_at=None, next_at=now
-        )
+        return attempts.put_back(tx, job, now)
 
     async def _become_uncertain(self, job: Job) -> None:
         await self._context.result(job, self._ask_operator)

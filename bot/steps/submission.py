@@ -292,16 +292,7 @@ class Submitter:
 
         def write(tx: Tx, current: Job) -> Job:
             _note_refusal(tx, submission, error, now)
-            waiting = jobs.move(
-                tx,
-                current,
-                JobState.ACCEPTED,
-                now,
-                admitted_at=None,
-                submitted_at=None,
-                provider_failure=failure,
-                next_at=now + delay,
-            )
+            waiting = attempts.put_back(tx, current, now, until=now + delay, why=failure)
             if route is not None:
                 return failover.take(tx, waiting, route, now)
             if offer != plan.offered:

@@ -134,8 +134,13 @@ def end(tx: Tx, job: Job, generation: Generation, now: datetime) -> Job:
     return job_rows.change(tx, job, provider_failure=_to_failure(generation), next_at=now)
 
 
-def put_back(tx: Tx, job: Job, now: datetime) -> Job:
-    """Put a job whose generation failed back in line, without that."""
+def put_back(
+    tx: Tx, job: Job, now: datetime, *, until: datetime | None = None, why: Failure | None = None
+) -> Job:
+    """Put a job that was not taken, or whose generation failed, back in line without that.
+
+    It waits until then; `why` is the refusal that its operator has to do something about.
+    """
     return job_rows.move(
         tx,
         job,
@@ -144,8 +149,8 @@ def put_back(tx: Tx, job: Job, now: datetime) -> Job:
         admitted_at=None,
         submitted_at=None,
         generation_id=None,
-        provider_failure=None,
-        next_at=now,
+        provider_failure=why,
+        next_at=until or now,
     )
 
 
