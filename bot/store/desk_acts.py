@@ -12,7 +12,7 @@ from bot.overview import Blocked, PlaceLimit
 from bot.quota import Used
 from bot.refs import JobId, Micros
 from bot.request import Requester
-from bot.store import allowances, complaints, desk_clips, desk_people, reports, settings, stories
+from bot.store import allowances, complaints, desk_clips, desk_people, reports, stories
 from bot.store import jobs as rows
 from bot.store import places as place_rows
 from bot.store.places import PlaceState, Rules
@@ -68,9 +68,7 @@ def job(conn: Connection, job_id: JobId) -> FoundJob | None:
 
 def person(conn: Connection, who: str, now: datetime) -> tuple[Requester | None, Blocked | None]:
     """Somebody as they asked last, and what keeps them out."""
-    blocked = settings.blocked_in(conn, who.rpartition(":")[0], now)
-    block = next((each for each in blocked if each.person == who), None)
-    return desk_people.requester(conn, who), block
+    return desk_people.requester(conn, who), desk_people.blocked(conn, [who], now).get(who)
 
 
 def known_places(conn: Connection) -> set[str]:

@@ -1,29 +1,24 @@
-"""What moderators look after, of all places or of one: reports, reviews, blocks, and the log."""
+"""What moderators look after, of all places or of one: reports, reviews and pauses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, func, select
 
-from bot.desk_views import AuditSearch, PausedPlace, ReportedClip, Told, WaitingReview
+from bot.desk_views import PausedPlace, ReportedClip, Told, WaitingReview
 from bot.job import JobState
-from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
 from bot.store.places import EVERYWHERE
 from bot.store.schema import (
     attempts,
-    audit_log,
-    blocks,
     job_events,
     jobs,
     operator_notices,
     place_rules,
     reports,
 )
-from bot.store.settings import IS_BLOCKED, PROVIDER
+from bot.store.settings import PROVIDER
 
 
 def reported(conn: Connection, tenant: str | None, limit: int) -> list[ReportedClip]:
@@ -75,23 +70,6 @@ def held_back(conn: Connection, tenant: str | None, limit: int) -> list[WaitingR
     ]
 
 
-def blocked(conn: Connection, tenant: str | None, now: datetime, limit: int) -> list[Blocked]:
-    """Who may ask for nothing, the latest first."""
-    is_there = (
-        [blocks.c.person.startswith(f"{tenant}:", autoescape=True)] if tenant is not None else []
-    )
-    rows = conn.execute(
-        select(blocks)
-        .where(IS_BLOCKED, *is_there)
-        .order_by(blocks.c.at.desc(), blocks.c.person)
-        .limit(limit),
-        {"now": now},
-    )
-    return [
-        Blocked(person=row.person, at=row.at, until=row.until, reason=row.reason) for row in rows
-    ]
-
-
 def paused(conn: Connection, tenant: str | None) -> list[PausedPlace]:
     """The places that take nothing new, the latest first; of one place, what stops it.
 
@@ -113,41 +91,6 @@ def paused(conn: Connection, tenant: str | None) -> list[PausedPlace]:
         )
         for row in rows
     ]
-
-
-def audit(
-    conn: Connection, tenant: str | None, search: AuditSearch, *, limit: int, skip: int = 0
-) -> list[AuditLine]:
-    """Who did what to whom, the latest first: in all, or to a place, its people and their jobs."""
-    rows = conn.execute(
-        select(audit_log)
-        .where(*_is_there(tenant), *_is_sought(search))
-        .order_by(audit_log.c.id.desc())
-        .limit(limit)
-        .offset(skip)
-    )
-    return [
-        AuditLine(at=row.at, actor=row.actor, act=row.act, target=row.target, detail=row.detail)
-        for row in rows
-    ]
-
-
-def _is_there(tenant: str | None) -> Sequence[ColumnElement[bool]]:
-    if tenant is None:
-        return ()
-    target = audit_log.c.target
-    of_place = target.startswith(f"{tenant}:", autoescape=True)
-    own_jobs = select(jobs.c.id).where(jobs.c.tenant == tenant)
-    return (or_(target == tenant, of_place, target.in_(own_jobs)),)
-
-
-def _is_sought(search: AuditSearch) -> list[ColumnElement[Any]]:
-    words = (
-        (audit_log.c.actor, search.actor),
-        (audit_log.c.act, search.act),
-        (audit_log.c.target, search.target),
-    )
-    return [column.icontains(said, autoescape=True) for column, said in words if said]
 
 
 def told(conn: Connection, limit: int) -> list[Told]:

@@ -22,7 +22,7 @@ from bot.overview import Blocked
 from bot.request import Requester
 from bot.store.desk_clips import called
 from bot.store.schema import blocks, jobs
-from bot.store.settings import IS_BLOCKED
+from bot.store.settings import IS_BLOCKED, to_blocked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +125,7 @@ def blocked(conn: Connection, people: Sequence[str], now: datetime) -> dict[str,
     rows = conn.execute(
         select(blocks).where(blocks.c.person.in_(people), IS_BLOCKED), {"now": now}
     )
-    return {
-        row.person: Blocked(person=row.person, at=row.at, until=row.until, reason=row.reason)
-        for row in rows
-    }
+    return {row.person: to_blocked(row) for row in rows}
 
 
 def _name_of(person: ColumnElement[str]) -> ColumnElement[str]:

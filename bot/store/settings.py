@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
+    Row,
     Text,
     bindparam,
     cast,
@@ -16,11 +19,13 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    true,
     union_all,
     update,
 )
 
 from bot.consent import rules_key
+from bot.desk_views import AuditSearch
 from bot.errors import ProviderClosed, ProviderRetired
 from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
@@ -32,6 +37,7 @@ from bot.store.transaction import Tx
 
 _JOB = "job:"
 AUDIT_PAGE = 20
+EVERY_LINE = AuditSearch()
 _CHOSEN = select(settings.c.chosen).where(settings.c.scope == bindparam("of_scope"))
 _SCOPES = tuple(f"scope{at}" for at in range(6))
 _CHOSEN_BOTH = union_all(
@@ -195,16 +201,24 @@ def forget_place(tx: Tx, tenant: str) -> None:
     tx.conn.execute(delete(settings).where(or_(scope.in_(ends), *begins)))
 
 
-def blocked_in(conn: Connection, tenant: str, now: datetime) -> tuple[Blocked, ...]:
-    """Who may ask for nothing in a place, the latest first."""
-    is_there = blocks.c.person.startswith(f"{tenant}:", autoescape=True)
+def blocked_in(
+    conn: Connection, tenant: str | None, now: datetime, limit: int | None = None
+) -> tuple[Blocked, ...]:
+    """Who may ask for nothing in a place, or anywhere, the latest first."""
+    people = blocks.c.person.startswith(f"{tenant}:", autoescape=True)
     rows = conn.execute(
-        select(blocks).where(is_there, IS_BLOCKED).order_by(blocks.c.at.desc(), blocks.c.person),
+        select(blocks)
+        .where(IS_BLOCKED, true() if tenant is None else people)
+        .order_by(blocks.c.at.desc(), blocks.c.person)
+        .limit(limit),
         {"now": now},
     )
-    return tuple(
-        Blocked(person=row.person, at=row.at, until=row.until, reason=row.reason) for row in rows
-    )
+    return tuple(to_blocked(row) for row in rows)
+
+
+def to_blocked(row: Row[Any]) -> Blocked:
+    """A row of `blocks` as a value."""
+    return Blocked(person=row.person, at=row.at, until=row.until, reason=row.reason)
 
 
 def block(tx: Tx, person: str, *, until: datetime | None, reason: str, now: datetime) -> None:
@@ -229,26 +243,41 @@ def write_audit(tx: Tx, now: datetime, *, actor: str, act: str, target: str, det
     )
 
 
-def audit(conn: Connection, tenant: str, *, page: int) -> tuple[AuditLine, ...]:
-    """A page of what was done to a place, its people and their jobs, the latest first."""
-    own_jobs = select(jobs.c.id).where(jobs.c.tenant == tenant)
-    target = audit_log.c.target
-    is_there = or_(
-        target == tenant,
-        target.startswith(f"{tenant}:", autoescape=True),
-        target.in_(own_jobs),
-    )
+def audit(
+    conn: Connection,
+    tenant: str | None,
+    search: AuditSearch = EVERY_LINE,
+    *,
+    limit: int = AUDIT_PAGE,
+    skip: int = 0,
+) -> tuple[AuditLine, ...]:
+    """Who did what to whom, the latest first: in all, or to a place, its people and their jobs."""
     rows = conn.execute(
         select(audit_log)
-        .where(is_there)
+        .where(*_is_there(tenant), *_is_sought(search))
         .order_by(audit_log.c.id.desc())
-        .limit(AUDIT_PAGE)
-        .offset(AUDIT_PAGE * (max(1, page) - 1))
+        .limit(limit)
+        .offset(skip)
     )
-    return tuple(
-        AuditLine(at=row.at, actor=row.actor, act=row.act, target=row.target, detail=row.detail)
-        for row in rows
+    return tuple(_to_line(row) for row in rows)
+
+
+def _is_there(tenant: str | None) -> Sequence[ColumnElement[bool]]:
+    if tenant is None:
+        return ()
+    target = audit_log.c.target
+    of_place = target.startswith(f"{tenant}:", autoescape=True)
+    own_jobs = select(jobs.c.id).where(jobs.c.tenant == tenant)
+    return (or_(target == tenant, of_place, target.in_(own_jobs)),)
+
+
+def _is_sought(search: AuditSearch) -> list[ColumnElement[bool]]:
+    words = (
+        (audit_log.c.actor, search.actor),
+        (audit_log.c.act, search.act),
+        (audit_log.c.target, search.target),
     )
+    return [column.icontains(said, autoescape=True) for column, said in words if said]
 
 
 def last_act(conn: Connection, target: str, act: str) -> AuditLine | None:
@@ -256,8 +285,10 @@ def last_act(conn: Connection, target: str, act: str) -> AuditLine | None:
     is_it = (audit_log.c.target == target) & audit_log.c.act.startswith(act, autoescape=True)
     query = select(audit_log).where(is_it).order_by(audit_log.c.id.desc()).limit(1)
     row = conn.execute(query).one_or_none()
-    if row is None:
-        return None
+    return _to_line(row) if row is not None else None
+
+
+def _to_line(row: Row[Any]) -> AuditLine:
     return AuditLine(at=row.at, actor=row.actor, act=row.act, target=row.target, detail=row.detail)
 
 

@@ -66,7 +66,8 @@ class Administration(Rulings):
 
     async def audit(self, tenant: str, page: int = 1) -> tuple[AuditLine, ...]:
         """A page of who did what to whom in a place, the latest first."""
-        return await self._database.read(lambda conn: settings.audit(conn, tenant, page=page))
+        skip = settings.AUDIT_PAGE * (max(1, page) - 1)
+        return await self._database.read(lambda conn: settings.audit(conn, tenant, skip=skip))
 
     # ---- what they decide ----------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from bot.clock import Clock
 from bot.desk_views import AuditSearch, Moderation
 from bot.errors import JobNotFound
 from bot.overview import AuditLine, Sitting
-from bot.store import desk_moderation
+from bot.store import desk_moderation, settings
 from bot.store.database import Database
 
 #: Maximum of lines on the page of each table, of the log, and in a file.
@@ -32,10 +32,10 @@ class ModerationView:
             lambda conn: Moderation(
                 reports=desk_moderation.reported(conn, tenant, SHOWN),
                 reviews=desk_moderation.held_back(conn, tenant, SHOWN),
-                blocked=desk_moderation.blocked(conn, tenant, now, SHOWN),
+                blocked=settings.blocked_in(conn, tenant, now, SHOWN),
                 paused=desk_moderation.paused(conn, tenant),
                 # One more tells whether there is a next page.
-                audit=desk_moderation.audit(conn, tenant, search, limit=AUDIT_PAGE + 1, skip=skip),
+                audit=settings.audit(conn, tenant, search, limit=AUDIT_PAGE + 1, skip=skip),
                 told=() if sitting.tenant else desk_moderation.told(conn, SHOWN),
             )
         )
@@ -47,7 +47,7 @@ class ModerationView:
             lambda conn: Moderation(
                 reports=desk_moderation.reported(conn, tenant, WRITTEN),
                 reviews=desk_moderation.held_back(conn, tenant, WRITTEN),
-                blocked=desk_moderation.blocked(conn, tenant, now, WRITTEN),
+                blocked=settings.blocked_in(conn, tenant, now, WRITTEN),
                 paused=desk_moderation.paused(conn, tenant),
                 audit=(),
                 told=() if sitting.tenant else desk_moderation.told(conn, WRITTEN),
@@ -60,7 +60,7 @@ class ModerationView:
         """The latest ten thousand lines at most."""
         tenant = _reach(sitting, place)
         return await self._database.read(
-            lambda conn: desk_moderation.audit(conn, tenant, search, limit=WRITTEN)
+            lambda conn: settings.audit(conn, tenant, search, limit=WRITTEN)
         )
 
 

@@ -286,7 +286,7 @@ async def test_a_place_moderates_what_is_its_own(books: Books) -> None:
     await books.database.write(fill)
 
     def log(conn: Connection, tenant: str | None, **words: str) -> list[str]:
-        lines = desk_moderation.audit(conn, tenant, AuditSearch(**words), limit=9)
+        lines = settings.audit(conn, tenant, AuditSearch(**words), limit=9)
         return [each.target for each in lines]
 
     def check(conn: Connection) -> None:
@@ -296,9 +296,9 @@ async def test_a_place_moderates_what_is_its_own(books: Books) -> None:
         assert (own.job_id, own.outcome, own.decided_by) == (mine.id, "kept", "mod")
         assert [each.job_id for each in desk_moderation.held_back(conn, HERE, 9)] == [waits.id]
         assert desk_moderation.held_back(conn, THERE, 9) == []
-        [blocked] = desk_moderation.blocked(conn, HERE, NOW, 9)
+        [blocked] = settings.blocked_in(conn, HERE, NOW, 9)
         assert blocked.person == f"{HERE}:bo"
-        assert len(desk_moderation.blocked(conn, None, NOW, 9)) == 3
+        assert len(settings.blocked_in(conn, None, NOW, 9)) == 3
         assert log(conn, HERE) == [HERE, f"{HERE}:bo"]
         assert log(conn, THERE) == [theirs.id, f"{THERE}:bo"]
         assert len(log(conn, None)) == 5
