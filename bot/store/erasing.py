@@ -61,7 +61,7 @@ def belongings(conn: Connection, person: str) -> Belongings:
         settings=sum(len(settings.chosen(conn, each)) for each in settings.scopes_of(person)),
         stars=stars.by(conn, person),
         reasons=len(complaints.reasons_by(conn, person)),
-        letters=errands.letters(conn, person),
+        letters=len(errands.letters(conn, person)),
         going=int(conn.execute(going).scalar_one()),
     )
 

@@ -99,20 +99,17 @@ def again(tx: Tx, key: str, now: datetime) -> None:
     )
 
 
+def letters(conn: Connection, person: str) -> list[str]:
+    """The keys of the copies that somebody was sent."""
+    is_to_them = errands.c.key.endswith(f":letter:{short(person)}", autoescape=True)
+    rows = conn.execute(select(errands).where(errands.c.kind == "letter", is_to_them))
+    return [row.key for row in rows if Requester.model_validate(row.to["person"]).person == person]
+
+
 def forget_letters(tx: Tx, person: str, now: datetime) -> None:
     """Let the copies go that somebody was sent."""
-    is_to_them = errands.c.key.endswith(f":letter:{short(person)}", autoescape=True)
-    found = tx.conn.execute(select(errands).where(errands.c.kind == "letter", is_to_them))
-    for row in found.all():
-        if Requester.model_validate(row.to["person"]).person == person:
-            _recall(tx, row.key, now)
-
-
-def letters(conn: Connection, person: str) -> int:
-    """How many copies somebody was sent."""
-    is_to_them = errands.c.key.endswith(f":letter:{short(person)}", autoescape=True)
-    rows = conn.execute(select(errands.c.to).where(errands.c.kind == "letter", is_to_them))
-    return sum(Requester.model_validate(row.to["person"]).person == person for row in rows)
+    for key in letters(tx.conn, person):
+        _recall(tx, key, now)
 
 
 def forget(tx: Tx, job_id: JobId, now: datetime, *, is_gone: bool) -> None:
@@ -164,9 +161,12 @@ def open_of(conn: Connection, job_id: JobId, *, is_begun: bool = False) -> list[
     return [each for each in found if not is_begun or messages.get(conn, each.key).is_begun]
 
 
-def put_off(tx: Tx, errand: Errand, until: datetime) -> None:
-    """Try again later."""
-    _change(tx, errand, until)
+def put_off(tx: Tx, errand: Errand, until: datetime | None) -> None:
+    """Try again then, or not at all; not where what it says has changed since it was read."""
+    is_same = errands.c.version == errand.version
+    tx.conn.execute(
+        update(errands).where(errands.c.key == errand.key, is_same).values(due_at=until)
+    )
 
 
 def finish(tx: Tx, errand: Errand) -> None:
@@ -174,14 +174,7 @@ def finish(tx: Tx, errand: Errand) -> None:
     if errand.kind == "recall":
         tx.conn.execute(delete(errands).where(errands.c.key == errand.key))
         return
-    _change(tx, errand, None)
-
-
-def _change(tx: Tx, errand: Errand, due_at: datetime | None) -> None:
-    is_same = errands.c.version == errand.version
-    tx.conn.execute(
-        update(errands).where(errands.c.key == errand.key, is_same).values(due_at=due_at)
-    )
+    put_off(tx, errand, None)
 
 
 def _to_errand(row: Row[Any]) -> Errand:
