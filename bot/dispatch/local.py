@@ -53,7 +53,8 @@ class LocalDispatcher:
 
     def wake(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
         """Let this job be advanced at this time, if the transaction commits."""
-        tx.after_commit(lambda: self._push(job_id, at))
+        due = self._to_due(at)  # By the clock that `at` was told by, whoever sets it meanwhile.
+        tx.after_commit(lambda: self._push(job_id, due))
 
     def go_on(self, tx: Transaction, job_id: JobId, at: datetime | None) -> None:
         """Like `wake`, but called by the job's own step; None cancels it."""
@@ -90,10 +91,13 @@ class LocalDispatcher:
             return sweep_at
         return min(sweep_at, self._heap[0][0])
 
-    def _push(self, job_id: JobId, at: datetime) -> None:
+    def _to_due(self, at: datetime) -> Due:
+        return Due(at=at, boottime=to_boottime(self._clock, at))
+
+    def _push(self, job_id: JobId, due: Due) -> None:
         known = self._due.get(job_id)
-        if known is None or known.at != at:
-            self._set_due(job_id, Due(at=at, boottime=to_boottime(self._clock, at)))
+        if known is None or known.at != due.at:
+            self._set_due(job_id, due)
 
     def _forget(self, job_id: JobId) -> None:
         self._due.pop(job_id, None)
@@ -117,8 +121,7 @@ class LocalDispatcher:
 
     def _take_up(self, job_id: JobId, at: datetime) -> None:
         """A row that nobody woke, or whose time is nearer since the wall clock was set forward."""
-        due = Due(at=at, boottime=to_boottime(self._clock, at))
-        known = self._due.get(job_id)
+        due, known = self._to_due(at), self._due.get(job_id)
         is_nearer = known is not None and due.boottime < known.boottime - JITTER_SECONDS
         if known is None or (known.at == at and is_nearer):
             self._set_due(job_id, due)

@@ -207,6 +207,17 @@ async def test_a_wall_clock_set_back_delays_nothing(harness: DispatcherHarness) 
     assert harness.times == [harness.woken[A]], "told as the time that the row has"
 
 
+async def test_a_wall_clock_set_back_during_a_commit_delays_nothing(
+    harness: DispatcherHarness,
+) -> None:
+    transaction = Transaction()
+    harness.dispatcher.wake(transaction, A, harness.clock.now() + 10 * SECOND)
+    harness.clock.set_wall(days=-3)
+    transaction.commit()
+    harness.clock.move(seconds=11)
+    await harness.until(lambda: harness.advanced == [A])
+
+
 async def test_what_is_woken_after_the_clock_was_set_back_has_its_own_time(
     harness: DispatcherHarness,
 ) -> None:
