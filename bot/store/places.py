@@ -24,7 +24,7 @@ from bot.overview import Blocked
 from bot.refs import JobId
 from bot.request import Requester
 from bot.store import settings
-from bot.store.portable import insert, insert_new
+from bot.store.portable import insert_new, put
 from bot.store.schema import blocks, jobs, place_rules, places
 from bot.store.transaction import Tx
 
@@ -125,12 +125,7 @@ def ask(tx: Tx, tenant: str, *, name: str, by: str, now: datetime) -> bool:
 
 def decide(tx: Tx, tenant: str, state: PlaceState, *, by: str, now: datetime) -> None:
     """Let a place in, or turn it away; its name stays."""
-    decided = {"state": state, "at": now, "by": by}
-    tx.conn.execute(
-        insert(places)
-        .values(tenant=tenant, name="", **decided)
-        .on_conflict_do_update(index_elements=["tenant"], set_=decided)
-    )
+    put(tx, places, {"tenant": tenant}, {"state": state, "at": now, "by": by}, name="")
 
 
 def leave(tx: Tx, tenant: str, *, is_configured: bool, now: datetime) -> bool:
@@ -229,9 +224,5 @@ def allow_channels(tx: Tx, tenant: str, channels: Mapping[str, str]) -> None:
 
 
 def _put(tx: Tx, tenant: str, values: Mapping[str, object]) -> None:
-    row = {"tenant": tenant, "paused_at": None, "paused_by": "", "channels": {}, **values}
-    tx.conn.execute(
-        insert(place_rules)
-        .values(row)
-        .on_conflict_do_update(index_elements=["tenant"], set_=dict(values))
-    )
+    key = {"tenant": tenant}
+    put(tx, place_rules, key, values, paused_at=None, paused_by="", channels={})

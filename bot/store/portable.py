@@ -24,7 +24,16 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from bot.store.transaction import Tx
 
-__all__ = ["Insert", "beside", "insert", "insert_new", "seconds_between", "time_of", "total"]
+__all__ = [
+    "Insert",
+    "beside",
+    "insert",
+    "insert_new",
+    "put",
+    "seconds_between",
+    "time_of",
+    "total",
+]
 
 
 class seconds_between(FunctionElement[float]):  # noqa: N801 - it is called as SQL's own are
@@ -69,6 +78,18 @@ def insert_new(tx: Tx, table: Table, row: Mapping[str, Any]) -> bool:
     # Without being told to, SQLAlchemy forgets how many rows an INSERT made.
     done = tx.conn.execute(statement, dict(row), execution_options={"preserve_rowcount": True})
     return done.rowcount == 1
+
+
+def put(
+    tx: Tx, table: Table, key: Mapping[str, Any], values: Mapping[str, Any], **new: Any
+) -> None:
+    """Insert a row of this key and these values, or change one that is there to the values.
+
+    What is `new` goes only into a row that was not there.
+    """
+    row = {**new, **key, **values}
+    statement = insert(table).values(row)
+    tx.conn.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
 
 
 def total(each: ColumnElement[int]) -> ColumnElement[int]:

@@ -31,7 +31,7 @@ from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
 from bot.request import Requester
 from bot.store.plain_text import to_json
-from bot.store.portable import insert
+from bot.store.portable import insert_new, put
 from bot.store.schema import audit_log, blocks, boots, jobs, operator_notices, settings
 from bot.store.transaction import Tx
 
@@ -159,11 +159,7 @@ def choose(tx: Tx, scope: str, changes: Mapping[str, str]) -> dict[str, str]:
     if not kept:
         tx.conn.execute(delete(settings).where(settings.c.scope == scope))
         return kept
-    tx.conn.execute(
-        insert(settings)
-        .values(scope=scope, chosen=kept)
-        .on_conflict_do_update(index_elements=["scope"], set_={"chosen": kept})
-    )
+    put(tx, settings, {"scope": scope}, {"chosen": kept})
     return kept
 
 
@@ -223,12 +219,7 @@ def to_blocked(row: Row[Any]) -> Blocked:
 
 def block(tx: Tx, person: str, *, until: datetime | None, reason: str, now: datetime) -> None:
     """Let a person ask for nothing from now on; a later block takes the place of an earlier."""
-    values = {"until": until, "reason": reason, "at": now}
-    tx.conn.execute(
-        insert(blocks)
-        .values(person=person, **values)
-        .on_conflict_do_update(index_elements=["person"], set_=values)
-    )
+    put(tx, blocks, {"person": person}, {"until": until, "reason": reason, "at": now})
 
 
 def unblock(tx: Tx, person: str) -> bool:
@@ -310,11 +301,8 @@ def note_operator(
     tx: Tx, key: str, sentence: str, now: datetime, job_id: JobId | None = None
 ) -> None:
     """Leave a notice for the operator, once for each key."""
-    tx.conn.execute(
-        insert(operator_notices)
-        .values(key=key, at=now, sentence=sentence, job_id=job_id)
-        .on_conflict_do_nothing()
-    )
+    row = {"key": key, "at": now, "sentence": sentence, "job_id": job_id}
+    insert_new(tx, operator_notices, row)
 
 
 def closed_key(error: ProviderClosed, now: datetime) -> str:

@@ -7,15 +7,14 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, select
 
 from bot.refs import JobId
-from bot.store.portable import insert
+from bot.store.portable import insert_new
 from bot.store.schema import stars
 from bot.store.transaction import Tx
 
 
 def put(tx: Tx, job_id: JobId, person: str, now: datetime) -> None:
     """Remember a star, once for each person."""
-    row = {"job_id": job_id, "person": person, "at": now}
-    tx.conn.execute(insert(stars).values(row).on_conflict_do_nothing())
+    insert_new(tx, stars, {"job_id": job_id, "person": person, "at": now})
 
 
 def take(tx: Tx, job_id: JobId, person: str) -> None:

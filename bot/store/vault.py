@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
 
-from bot.store.portable import insert
+from bot.store import portable
 from bot.store.schema import vault
 from bot.store.transaction import Tx
 
@@ -21,12 +21,8 @@ def get(conn: Connection, adapter: str, name: str) -> str | None:
 
 def put(tx: Tx, adapter: str, name: str, sealed: str, now: datetime) -> None:
     """Keep a sealed value; it takes the place of an earlier one."""
-    values = {"sealed": sealed, "updated_at": now}
-    tx.conn.execute(
-        insert(vault)
-        .values(adapter=adapter, name=name, **values)
-        .on_conflict_do_update(index_elements=["adapter", "name"], set_=values)
-    )
+    key, values = {"adapter": adapter, "name": name}, {"sealed": sealed, "updated_at": now}
+    portable.put(tx, vault, key, values)
 
 
 def remove(tx: Tx, adapter: str, name: str, sealed: str) -> bool:
