@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from bot.desk_views import Ending
-from bot.job import AT_PROVIDER, JobState
+from bot.job import JobState
 from bot.refs import JobId
 from bot.store import desk_clips
+from bot.store.jobs import HAS_SLOT
 from bot.store.schema import jobs
 
 _WAITS = and_(jobs.c.state == JobState.ACCEPTED.value, jobs.c.admitted_at.is_(None))
-_RUNS = or_(
-    and_(jobs.c.state == JobState.ACCEPTED.value, jobs.c.admitted_at.is_not(None)),
-    jobs.c.state.in_(AT_PROVIDER),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +36,7 @@ def load(conn: Connection, provider: str, tenant: str | None) -> Load:
         select(func.min(jobs.c.accepted_at), func.count()).where(*own, _WAITS)
     ).one()
     return Load(
-        running=int(conn.execute(select(func.count()).where(*own, _RUNS)).scalar_one()),
+        running=int(conn.execute(select(func.count()).where(*own, HAS_SLOT)).scalar_one()),
         waiting=int(waiting),
         oldest=oldest,
         success=_last(conn, own, JobState.DELIVERED),

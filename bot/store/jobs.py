@@ -48,6 +48,11 @@ IS_IN_LINE = and_(
     jobs.c.parked_at.is_(None),
     jobs.c.waits_for.is_(None),
 )
+#: What has one of them, whether or not its provider has heard of it yet.
+HAS_SLOT = or_(
+    and_(jobs.c.state == JobState.ACCEPTED, jobs.c.admitted_at.is_not(None)),
+    jobs.c.state.in_(AT_PROVIDER),
+)
 M = TypeVar("M", bound=Frozen)
 #: What a job has of its row.
 _FIELDS = frozenset(each.name for each in fields(Job))
@@ -250,14 +255,10 @@ def _in_line(rows: Iterable[Any]) -> list[Waiting]:
 
 def running(conn: Connection, provider: str, stale_before: datetime) -> dict[str, int]:
     """How many slots each person occupies; generations older than `stale_before` do not count."""
-    admitted = and_(jobs.c.state == JobState.ACCEPTED, jobs.c.admitted_at.is_not(None))
     fresh = or_(jobs.c.submitted_at.is_(None), jobs.c.submitted_at > stale_before)
     rows = conn.execute(
         select(jobs.c.person, func.count().label("jobs"))
-        .where(
-            jobs.c.provider == provider,
-            or_(admitted, and_(jobs.c.state.in_(AT_PROVIDER), fresh)),
-        )
+        .where(jobs.c.provider == provider, HAS_SLOT, fresh)
         .group_by(jobs.c.person)
     )
     return {row.person: row.jobs for row in rows}

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_, func, or_, select, update
 
 from bot.job import AT_PROVIDER, OPEN, Job, JobState
-from bot.store.jobs import to_job
+from bot.store.jobs import HAS_SLOT, to_job
 from bot.store.portable import time_of
 from bot.store.schema import jobs
 from bot.store.transaction import Tx
@@ -40,10 +40,7 @@ def open_in(conn: Connection, tenant: str) -> list[Job]:
 
 def occupied(conn: Connection, provider: str) -> int:
     """How many of a provider's slots are in use, by anybody."""
-    admitted = and_(jobs.c.state == JobState.ACCEPTED, jobs.c.admitted_at.is_not(None))
-    query = select(func.count()).where(
-        jobs.c.provider == provider, or_(admitted, jobs.c.state.in_(AT_PROVIDER))
-    )
+    query = select(func.count()).where(jobs.c.provider == provider, HAS_SLOT)
     return int(conn.execute(query).scalar_one())
 
 
