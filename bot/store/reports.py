@@ -68,7 +68,7 @@ class Sum:
             self.failed += row.jobs * (not is_refused)
         self.charged += row.charged
 
-    def add_sum(self, other: Sum) -> None:
+    def add_sum(self, other: Sum | UsageRow) -> None:
         """Count what was counted elsewhere."""
         self.asked += other.asked
         self.delivered += other.delivered
@@ -267,15 +267,10 @@ def _is_asked(whose: tuple[str, ...]) -> Iterator[ColumnElement[bool]]:
 
 def total(rows: Sequence[UsageRow]) -> UsageRow:
     """All rows in one."""
-    return UsageRow(
-        label="total",
-        asked=sum(row.asked for row in rows),
-        delivered=sum(row.delivered for row in rows),
-        refused=sum(row.refused for row in rows),
-        failed=sum(row.failed for row in rows),
-        seconds=sum(row.seconds for row in rows),
-        charged=Micros(sum(row.charged for row in rows)),
-    )
+    whole = Sum()
+    for row in rows:
+        whole.add_sum(row)
+    return whole.to_row("total")
 
 
 def lost(conn: Connection) -> list[tuple[JobId, GenerationId]]:
