@@ -192,14 +192,16 @@ def _refuse_unknown_variables(variables: Collection[str]) -> None:
             hint = f" Did you mean {PREFIX}{near[0].upper()}__…?" if near else ""
             raise ConfigError(f"The environment variable {name} is not known.{hint}")
         if parts[0] in OPEN_ENDED:
-            _refuse_unknown_part(parts[0], parts[1], name)
+            refuse_unknown_part(parts[0], parts[1], name)
 
 
-def _refuse_unknown_part(kind: str, name: str, where: str) -> None:
+def refuse_unknown_part(kind: str, name: str, where: str = "") -> None:
+    """Raise `ConfigError`, with those there are, where there is no such provider or adapter."""
     known = parts_of(kind)
     if name not in known:
-        hint = nearest(name, known)
-        raise ConfigError(f"{where}: there is no {OPEN_ENDED[kind]} {name!r}.{hint}")
+        there = f"{where}: there" if where else "There"
+        hint = nearest(name, known) or f" There are {', '.join(sorted(known))}."
+        raise ConfigError(f"{there} is no {OPEN_ENDED[kind]} {name!r}.{hint}")
 
 
 @cache
@@ -248,6 +250,6 @@ def to_config(tables: dict[str, Any], variables: Mapping[str, str] = os.environ)
         if not isinstance(table, dict) or not all(isinstance(each, dict) for each in inner):
             raise ConfigError(f"{name!r} must be a table, written [{name}].")
         for part in table if name in OPEN_ENDED else ():
-            _refuse_unknown_part(name, part, f"[{name}.{part}]")
+            refuse_unknown_part(name, part, f"[{name}.{part}]")
     _refuse_unknown_variables(variables)
     return Config(tables, variables)

@@ -98,7 +98,8 @@ class Onboarding:
             name = name or (await self._person.ask(question)).strip().lower()
             if name in (*known, SIMULATOR):
                 return name
-            hint = nearest(name, parts_of("providers"))
+            there = parts_of("providers")
+            hint = nearest(name, there) or f" There are {', '.join(sorted(there))}."
             said = f"There is no video service {clean(name)!r}.{hint}"
             if name in _services():
                 said = f"{name} wants more than a key: config.example.toml says what."

@@ -20,7 +20,7 @@ from bot import choice
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.codec import Codec
-from bot.config import Config
+from bot.config import Config, refuse_unknown_part
 from bot.errors import (
     ClipError,
     ConfigError,
@@ -74,6 +74,7 @@ async def probe(
     address = simulator_table(config).base_url if name == SIMULATOR else ""
     if name == SIMULATOR and not address:
         raise ConfigError(NO_SIMULATOR)
+    refuse_unknown_part("providers", name)
     opened = open_provider(config, name, clock=clock, simulator_url=address)
     if opened is None:
         raise ConfigError(f"{name} has no api_key (RAYBOT_PROVIDERS__{name.upper()}__API_KEY).")

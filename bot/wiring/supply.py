@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 
 from bot.clock import Clock, SystemClock
-from bot.config import Config, parts_of, refuse_unsendable
+from bot.config import Config, refuse_unknown_part, refuse_unsendable
 from bot.errors import ConfigError
 from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
@@ -23,7 +23,6 @@ from bot.moderators import Moderator, open_moderators
 from bot.ports import Adapter, Finding, Introduction, ModelCapabilities, Provider
 from bot.refs import Frozen
 from bot.studio import Studio
-from bot.tables import nearest
 from bot.wiring.public_listener import LOOPBACK, check_tls
 from bot.wiring.startup import pseudonym
 
@@ -158,9 +157,7 @@ def open_provider(
 
     One that `is_draining` takes nothing new, so its balance troubles nobody.
     """
-    if name not in parts_of("providers"):
-        hint = nearest(name, parts_of("providers"))
-        raise ConfigError(f"[defaults] providers: there is no provider {name!r}.{hint}")
+    refuse_unknown_part("providers", name, "[defaults] providers")
     module = importlib.import_module(f"bot.providers.{'luma' if name == SIMULATOR else name}")
     if name == SIMULATOR:
         table = module.Settings.model_validate(_simulator_values(config, simulator_url))
@@ -238,13 +235,8 @@ async def _start_simulator(table: SimulatorTable, stack: AsyncExitStack) -> str:
 
 def _adapter(name: str) -> Any:
     """An adapter's module; raises `ConfigError` where there is no such one."""
-    try:
-        return importlib.import_module(f"adapters.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"adapters.{name}":
-            raise
-        hint = nearest(name, parts_of("adapters"))
-        raise ConfigError(f"There is no adapter {name!r}.{hint}") from error
+    refuse_unknown_part("adapters", name)
+    return importlib.import_module(f"adapters.{name}")
 
 
 def table_of(config: Config, name: str) -> Any:

@@ -107,7 +107,10 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
             r"\[providers\.lumma\]: there is no provider 'lumma'. Did you mean 'luma'\?",
         ),
         ({"providers": {"simulater": {}}}, r"Did you mean 'simulator'\?"),
-        ({"providers": {"zzz": {}}}, r"there is no provider 'zzz'\.$"),
+        (
+            {"providers": {"zzz": {}}},
+            r"there is no provider 'zzz'\. There are comfy_router, .*, simulator\.$",
+        ),
         (
             {"adapters": {"terminals": {}}},
             r"\[adapters\.terminals\]: there is no adapter 'terminals'. "

@@ -110,6 +110,22 @@ def test_a_folder_that_may_not_be_entered_is_a_sentence(
     assert capsys.readouterr().err == "raybot: config.toml cannot be read: Permission denied.\n"
 
 
+@pytest.mark.parametrize("words", ["invite", "manifest"])
+@pytest.mark.parametrize("name", ["telegram", "command_text", "discord.setup", ".", ""])
+def test_a_chat_that_there_is_not_is_answered_with_those_that_there_are(
+    name: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["raybot", words, name])
+    with pytest.raises(SystemExit) as ended:
+        typed.run_typed()
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"raybot: There is no adapter {name!r}.")
+    assert err.endswith(
+        (" There are discord, slack, terminal, web.\n", " Did you mean 'discord'?\n")
+    )
+
+
 async def test_a_stopped_bot_is_paused_and_resumed_without_any_key(
     tmp_path: Path, simulator: Simulator
 ) -> None:

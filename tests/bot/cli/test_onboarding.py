@@ -319,7 +319,8 @@ async def test_a_script_gives_everything_by_flags(discord_server: DiscordServer)
     [
         ({}, "--provider is missing"),
         ({"provider": "luma"}, "--key is missing"),
-        ({"provider": "fall"}, "There is no video service 'fall'"),
+        ({"provider": "fall"}, "There is no video service 'fall'. Did you mean 'fal'"),
+        ({"provider": "sora"}, "There is no video service 'sora'. There are comfy_router, "),
         ({"provider": "mindstudio", "key": KEY}, "mindstudio wants more than a key"),
         ({"key": "luma-wrong-key"}, "Luma refuses this key"),
         ({"key": "luma-…"}, "api_key: a character in it can be in no key"),

@@ -13,7 +13,7 @@ import pytest
 
 from bot.cli import commands, probe
 from bot.clock import SystemClock
-from bot.config import Config
+from bot.config import Config, to_config
 from bot.errors import ConfigError, StoreError, SubmissionUncertain
 from bot.http import read_refusal
 from bot.log import register_secret
@@ -163,6 +163,14 @@ async def test_a_service_without_a_key_is_named(tmp_path: Path) -> None:
             await probe.probe(
                 to_config_of(tmp_path, server), "fal", agrees=lambda _: True, clock=SystemClock()
             )
+
+
+async def test_a_service_that_there_is_not_is_no_matter_of_the_configuration(
+    tmp_path: Path,
+) -> None:
+    config = to_config({"bot": {"data_dir": str(tmp_path)}})
+    with pytest.raises(ConfigError, match=r"^There is no provider 'zzz'\. There are comfy_router"):
+        await probe.probe(config, "zzz", agrees=lambda _: True, clock=SystemClock())
 
 
 async def test_a_simulator_without_an_address_is_no_traceback(tmp_path: Path) -> None:
