@@ -31,12 +31,7 @@ from adapters.verbs import (
 )
 from adapters.work_text import Finish, Redo
 from bot.errors import InvalidRequest
-from bot.request import (
-    ASPECT_RATIOS,
-    DURATIONS,
-    RESOLUTIONS,
-    LinkFrame,
-)
+from bot.request import ASPECT_RATIOS, DURATIONS, RESOLUTIONS, LinkFrame
 from bot.text import clean
 
 __all__ = [
@@ -93,6 +88,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _SHORT = {value: name for name, values in _CHOICES.items() for value in values}
 _UNITS = {"duration": "s", "resolution": "p", "aspect_ratio": ""}
+_VALUE = re.compile(r"[0-9]+(?:(?P<duration>s)|(?P<resolution>[pk])|(?P<aspect_ratio>:[0-9]+))")
 #: Flags of Midjourney, Pika and Stable Diffusion bots.
 _FOREIGN = re.compile(
     "bs|c|cfg|chaos|cref|cw|fast|fps|gs|guidance|hd|iw|motion|neg|negative|niji|no|p|profile|q"
@@ -274,6 +270,8 @@ def _unknown(dash: str, name: str) -> InvalidRequest:
         instead = " Say what you want to see instead." if name in {"no", "neg", "negative"} else ""
         words = f"{flag} belongs to other tools and does nothing here; leave it out.{instead}"
         return InvalidRequest(words, field="flags")
+    if value := _VALUE.fullmatch(name):
+        _choose(str(value.lastgroup), name, typed=flag)
     known = [each for each in (*_FLAGS, *_SHORT) if len(each) > 1]
     near = difflib.get_close_matches(name[:40], known, n=1)
     hint = f"Did you mean --{near[0]}?" if near else "Type help to see every flag."
