@@ -298,6 +298,21 @@ async def _sides(table: Locator) -> list[tuple[int, int]]:
     return seen
 
 
+@pytest.mark.parametrize("is_signed_in", [False, True])
+async def test_no_name_is_broken_in_the_head_of_a_narrow_page(
+    desk: Desk, is_signed_in: bool
+) -> None:
+    state = desk.state if is_signed_in else None
+    async with desk.here.page("/web/chat", storage_state=state, is_phone=True) as page:
+        await expect(page.get_by_role("link", name="Desk")).to_have_count(int(is_signed_in))
+        for width in (320, 380, 390, 430, 520):
+            await page.set_viewport_size({"width": width, "height": 700})
+            head = await page.get_by_role("banner").bounding_box()
+            assert head
+            assert head["height"] < 80, width
+            assert not await page.evaluate(IS_TOO_WIDE), width
+
+
 @pytest.mark.parametrize("is_dark", [False, True])
 async def test_nobody_is_shut_out(desk: Desk, is_dark: bool) -> None:
     jobs = [f"/desk/job?id={job}" for job in (desk.made, desk.failed)]
