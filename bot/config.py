@@ -234,10 +234,14 @@ def load_config(path: Path | None = None) -> Config:
     tables: dict[str, Any] = {}
     if path is not None:
         try:
-            tables = tomllib.loads(path.read_text("utf-8"))
+            tables = tomllib.loads(path.read_text("utf-8-sig"))
         except FileNotFoundError:
             raise ConfigError(f"There is no configuration at {path}. {MAKE_ONE}") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} cannot be read: save it as UTF-8.") from error
+        except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path} cannot be read: {error}.") from error
     return to_config(tables)
 

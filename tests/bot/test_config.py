@@ -88,8 +88,17 @@ def test_a_file_that_is_no_toml_is_named(content: bytes, tmp_path: Path) -> None
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=f"^{tmp_path} cannot be read: Is a directory\\.$"):
         load_config(tmp_path)
+
+
+def test_what_an_editor_writes_before_the_text_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[limits]\nusd_total_per_month = 7\n", "utf-8-sig")
+    assert load_config(path).limits.usd_total_per_month == 7
+    path.write_text("[limits]\n", "utf-16")
+    with pytest.raises(ConfigError, match=r"config\.toml cannot be read: save it as UTF-8\.$"):
+        load_config(path)
 
 
 @pytest.mark.parametrize(
