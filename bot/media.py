@@ -250,7 +250,8 @@ def _open_bucket(url: str, options: Mapping[str, str]) -> ObjectStore:
             **settings,
         )
     except (BaseError, ValueError) as error:
-        raise ConfigError(f"media_url cannot be used: {error}.") from error
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"media_url cannot be used: {reason}.") from error
 
 
 class LinkSigner:

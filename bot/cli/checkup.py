@@ -12,6 +12,7 @@ from bot.cli import handover, orphans, preflight
 from bot.clock import SystemClock
 from bot.config import Config
 from bot.errors import (
+    ClipUnavailable,
     ConfigError,
     InvalidRequest,
     NotAllowed,
@@ -57,6 +58,7 @@ NO_ADAPTER = (
     "No adapter is configured: `raybot run` wants a table such as [adapters.terminal], "
     "`raybot chat` wants none."
 )
+KEYS_OF_BUCKET = " Look at [bot] media_url, and at the bucket's keys in the environment."
 #: A service may be slow; an operator who waits is not asked for more patience than this.
 ANSWER_WITHIN = 15.0
 
@@ -122,7 +124,9 @@ async def _look_at_database(config: Config) -> list[Finding]:
     try:
         if not database.exists():
             new = f"There is no database at {database.place} yet; the first start makes it"
-            return [_well(new)]
+            found.append(_well(new))
+            with closing(look_at_media(config.bot.media_url, config.bot.data_dir)) as media:
+                return [*found, *await _look_at_files(config, None, media)]
         await database.start_reading()
         found += await inspect(database)
         found.append(_well(await database.describe()))
@@ -136,10 +140,17 @@ async def _look_at_database(config: Config) -> list[Finding]:
         await database.stop()
 
 
-async def _look_at_files(config: Config, database: Database, media: Media) -> list[Finding]:
-    """Whether what is kept and what is named are the same."""
+async def _look_at_files(config: Config, database: Database | None, media: Media) -> list[Finding]:
+    """Whether what is kept can be listed, and is what is named."""
     now, days = SystemClock().now(), config.bot.clip_retention_days
-    return await orphans.look(database, media, now, days=days)
+    try:
+        if database is None:
+            await media.list(orphans.CLIPS)
+            return []
+        return await orphans.look(database, media, now, days=days)
+    except ClipUnavailable as error:
+        hint = KEYS_OF_BUCKET if config.bot.media_url else ""
+        return [_amiss(f"The kept files: {error.sentence}{hint}")]
 
 
 async def inspect(database: Database) -> list[Finding]:

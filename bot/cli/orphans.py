@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import PurePosixPath
 
-from bot.errors import ClipError
 from bot.media import Media
 from bot.ports import Finding
 from bot.refs import JobId, MediaKey
@@ -22,11 +21,8 @@ MARGIN = timedelta(days=1)
 
 
 async def look(database: Database, media: Media, now: datetime, *, days: int) -> list[Finding]:
-    """What there is of that; clips are kept for so many days."""
-    try:
-        files = [each.key for folder in FOLDERS for each in await media.list(folder)]
-    except ClipError as error:
-        return [Finding(is_well=False, sentence=f"The kept files: {error.sentence}")]
+    """What there is of that; clips are kept for so many days. Raises `ClipUnavailable`."""
+    files = [each.key for folder in FOLDERS for each in await media.list(folder)]
     # After the files: a job's row is there before any file of it.
     jobs = await database.read(integrity.known)
     since = now - timedelta(days=days) + MARGIN

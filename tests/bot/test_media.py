@@ -388,6 +388,14 @@ def test_an_option_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         open_media("s3://clips", tmp_path, options={"no_such_option": "1"})
 
 
+def test_what_a_bucket_lacks_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(ConfigError, match=r"Account must be specified\.\Z"):
+        open_media("az://clips", tmp_path)
+
+
 # ---- links -----------------------------------------------------------------------------------
 
 SIGNER = LinkSigner(b"a secret")

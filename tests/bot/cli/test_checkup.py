@@ -31,6 +31,7 @@ from bot.store.sqlite import wal_flaw
 from bot.store.transaction import Tx
 from bot.wiring.startup import database_url
 from bot.wiring.supply import open_provider, switched_on
+from tests.bucket import NAME as BUCKET
 from tests.bucket import Bucket
 from tests.conftest import running, to_test_config
 from tests.discord_server import DiscordServer, Permission
@@ -431,6 +432,26 @@ async def test_before_the_first_start_nothing_is_made(tmp_path: Path) -> None:
     well, amiss = await said(config)
     assert amiss == []
     assert any("the first start makes it" in each for each in well)
+    assert not (tmp_path / "none").exists()
+
+
+async def test_a_bucket_is_asked_before_the_first_start_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"data_dir": str(tmp_path / "none"), "media_url": f"s3://{BUCKET}"}
+    config = to_config({"bot": table, "defaults": {"providers": ["simulator"]}})
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    async with Bucket() as bucket:
+        sign_with(monkeypatch, bucket.endpoint)
+        assert (await said(config))[1] == []
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-another-bucket")
+        assert (await said(config))[1] == [
+            "The kept files: Raybot's media store cannot be reached right now. Look at [bot] "
+            "media_url, and at the bucket's keys in the environment."
+        ]
+    table = {**table, "media_url": "az://clips"}
+    [amiss] = (await said(to_config({"bot": table, "defaults": {"providers": ["simulator"]}})))[1]
+    assert amiss.startswith("media_url cannot be used: ")
     assert not (tmp_path / "none").exists()
 
 
