@@ -178,6 +178,13 @@ def test_the_map_of_the_house_names_every_module() -> None:
     assert {each for each in wanted if f"`{each}`" not in told} == set()
 
 
+@pytest.mark.parametrize("decision", ["0006-discord-in-files", "0008-slack-in-files"])
+def test_a_decision_names_every_file_of_its_adapter(decision: str) -> None:
+    told = (ROOT / "docs" / "decisions" / f"{decision}.md").read_text("utf-8")
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"(?m)^\| (`.*?) \|", told))))
+    assert named == {each.stem for each in (ROOT / "adapters" / decision[5:-9]).glob("*.py")}
+
+
 def test_only_boundaries_catch_everything() -> None:
     found: dict[str, int] = {}
     for path in PYTHON:
