@@ -36,6 +36,8 @@ _ALSO = {
     **dict.fromkeys(_words("config einstellungen options preferences setup"), "settings"),
     **dict.fromkeys(_words("abort stop"), "cancel"),
 }
+#: What ends other programs, before whose prompt people sit as before ours.
+_ENDS = frozenset({"exit", "quit", "q", "wq", "logout"})
 #: What stands beside one of those words and says nothing of what is to be seen.
 _BESIDE = frozenset(
     _words("all bot change get list me my open our please ray raybot see show the us view your")
@@ -88,6 +90,13 @@ def check_prompt(text: str, of_jobs: Collection[str]) -> None:
         raise InvalidRequest(CHAT, field="prompt")
     if meant := _meant(said):
         raise InvalidRequest(f"Did you mean `{meant}`? {MORE}", field="prompt")
+
+
+def check_no_end(text: str) -> None:
+    """Raise `InvalidRequest` for what is nearly the `exit` of the terminal."""
+    word = text.casefold().strip(_BEFORE + _AFTER)
+    if word in _ENDS or _nearest(word, ("exit",), _CLOSE):
+        raise InvalidRequest(f"Type exit to end. {MORE}", field="prompt")
 
 
 def _check_job(verb: str, target: str, of_jobs: Collection[str]) -> None:

@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters import command_text
+from adapters import command_text, near_words
 from adapters.command_text import Command, Draft
 from adapters.opinions import Opinion, read_opinion
 from adapters.own_place import AdminAct, read_admin
@@ -60,6 +60,8 @@ def read_line(text: str) -> Line:
         path = picture[1] or picture[2] or picture[3]
         if command_text.read_link(path) or re.search(r"\.\w{2,5}\Z", path):
             return Line(typed=Picture(path))
+    if reply_to is None:
+        near_words.check_no_end(text)
     return Line(typed=command_text.parse(text), reply_to=reply_to)
 
 

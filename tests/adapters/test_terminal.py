@@ -1111,6 +1111,22 @@ async def typing(session: Session) -> AsyncIterator[tuple[Terminal, PipeInput]]:
         yield session.create(stdin=Tty(), is_listed=False), keyboard
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["exitt", "eixt", "/exit", "EXIT!", "exit()", "quit()", "/quit", "q", ":q", ":wq", "logout"],
+)
+def test_what_ends_other_programs_is_no_clip(text: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^Type exit to end\. For a clip of that word, "):
+        parse.read_line(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["quilt", "exit sign", "an exit", "/ray exit", '"exit"', "> 3 exit"]
+)
+def test_what_only_looks_like_an_end_is_a_clip(text: str) -> None:
+    assert isinstance(parse.read_line(text).typed, Draft)
+
+
 @pytest.mark.parametrize("keys", ["\x04", "\x03", "exit\r", "quit\r", "half a line\x03"])
 async def test_leaving_politely(session: Session, keys: str) -> None:
     async with typing(session) as (terminal, keyboard):
