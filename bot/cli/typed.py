@@ -242,7 +242,7 @@ def desk_link(
 def usage(
     config: ConfigOption = None,
     by: Annotated[Grouping, typer.Option(help="What a row stands for.")] = "person",
-    days: Annotated[int, typer.Option(help="How many days.", min=1)] = 30,
+    days: Annotated[int, typer.Option(help="How many days, without --since.", min=1)] = 30,
     since: Annotated[str | None, typer.Option(help="The first day, such as 2026-11-01.")] = None,
     until: Annotated[str | None, typer.Option(help="The last day.")] = None,
     is_csv: Annotated[bool, typer.Option("--csv", help="For a spreadsheet.")] = False,
