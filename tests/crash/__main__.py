@@ -17,9 +17,10 @@ from typing import get_args
 
 from tests.crash.books import Kind
 from tests.crash.fates import Fate
-from tests.crash.matrix import CHATS, HEAD, Stage, processes, to_row
+from tests.crash.matrix import CHATS, HEAD, Stage, to_row
 from tests.crash.stories import STORIES_IN, TEXT, Story
 from tests.crash.worlds import Chat
+from tests.forked import processes
 from tests.postgres_server import NO_SERVER, postgres_server, run
 
 SEED = 7

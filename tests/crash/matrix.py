@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import random
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -30,13 +29,6 @@ CHATS: tuple[Chat, ...] = ("discord", "slack")
 #: So many stories in a row are over before their point: there are no more. One alone may have
 #: passed fewer points than the others.
 OVER_IN_A_ROW = 4
-
-
-def processes() -> ForkServerContext:
-    """Children that start with everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.crash.life"])
-    return context
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from tests.crash.doubts import (
 )
 from tests.crash.doubts import SETTLED as SETTLED_IN
 from tests.crash.fates import tell
-from tests.crash.matrix import Stage, processes
+from tests.crash.matrix import Stage
 from tests.crash.points import Where
 from tests.crash.stories import (
     CANCELLED,
@@ -43,6 +43,7 @@ from tests.crash.stories import (
     Story,
 )
 from tests.crash.worlds import FORGOTTEN, Chat
+from tests.forked import processes
 from tests.postgres import SERVER
 from tests.postgres_server import until_ended
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import sys
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +15,7 @@ import aiohttp
 
 from tests.discord_server.cdn import Upload
 from tests.discord_server.problems import Json, NotPossible
+from tests.forked import forked
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,17 +94,10 @@ def _encode(value: Any) -> Any:
 @asynccontextmanager
 async def outside(*, port: int = 0, guild_id: int | None = None) -> AsyncIterator[Remote]:
     """Run a server in another process while the block runs."""
-    order = ["-m", "tests.discord_server", "--port", str(port)]
+    order = ["tests.discord_server", "--port", str(port)]
     if guild_id is not None:
         order += ["--guild-id", str(guild_id)]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *order, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    try:
-        start = json.loads(await process.stdout.readline())
+    with forked(*order, cwd=ROOT, env=os.environ) as server:
+        start = json.loads(await asyncio.to_thread(server.out.readline))
         async with aiohttp.ClientSession() as session:
             yield Remote(session, start)
-    finally:
-        process.terminate()
-        await process.wait()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.forked import Forked, forked
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,24 +26,20 @@ class Log:
     hidden: set[str] = field(default_factory=set)
     lives: int = 0
 
-    @asynccontextmanager
-    async def life(
+    @contextmanager
+    def life(
         self, words: Sequence[str], env: Mapping[str, str], *, may_fail: bool = False
-    ) -> AsyncIterator[Process]:
+    ) -> Iterator[Forked]:
         """Run it while the block runs, unless it is killed before; its log is read at the end."""
         fmt = ("json", "text")[self.lives % 2]
         self.lives += 1
         talk = {"RAYBOT_BOT__LOG_LEVEL": "debug", "RAYBOT_BOT__LOG_FORMAT": fmt}
-        with self.path.open("ab") as file:
-            process = await asyncio.create_subprocess_exec(
-                *words, cwd=ROOT, env={**os.environ, **talk, **env}, stderr=file
-            )
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
+        settings = {**os.environ, **talk, **env}
+        with forked(*words, cwd=ROOT, env=settings, err=self.path) as process:
+            try:
+                yield process
+            finally:
                 process.kill()
-            await process.wait()
         self.check(() if may_fail else ("Traceback", "Unclosed"))
 
     def check(self, faults: Collection[str] = ()) -> None:
@@ -59,13 +56,13 @@ class Log:
         return self.path.read_text("utf-8")
 
 
-async def stop(process: Process) -> None:
+async def stop(process: Forked) -> None:
     """End it as a service manager does."""
     process.send_signal(signal.SIGTERM)
     await end(process, seconds=30)
 
 
-async def begin_to_stop(process: Process) -> None:
+async def begin_to_stop(process: Forked) -> None:
     """The same, but come back once it has heard of it: it catches the signal only once."""
     process.send_signal(signal.SIGTERM)
     status = Path(f"/proc/{process.pid}/status")
@@ -79,7 +76,7 @@ def _catches(status: str, number: int) -> bool:
     return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
-async def end(process: Process, *, seconds: float) -> None:
+async def end(process: Forked, *, seconds: float) -> None:
     """Let it end in order within so many seconds."""
     await asyncio.wait_for(process.wait(), seconds)
     assert process.returncode == 0

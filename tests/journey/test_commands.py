@@ -11,14 +11,16 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from bot.simulator import face_of
+from tests.forked import ENDS_WITHIN, forked
 from tests.rendered import png
 
 ROOT = Path(__file__).parents[2]
@@ -45,14 +47,22 @@ def start(*words: str, cwd: Path, **values: str) -> subprocess.Popen[str]:
 def raybot(
     *words: str, cwd: Path, said: str = "", **values: str
 ) -> subprocess.CompletedProcess[str]:
-    process = start(*words, cwd=cwd, **values)
-    try:
-        out, err = process.communicate(said, timeout=30)
-    finally:
-        # One that takes too long must not outlive its test.
-        process.kill()
-        process.communicate()
-    return subprocess.CompletedProcess(words, process.returncode, out, err)
+    """A command that ends by itself."""
+    with NamedTemporaryFile(mode="r") as err:
+        env, complaints = environment(**values), Path(err.name)
+        with forked("bot", *words, cwd=cwd, env=env, err=complaints, said=said) as running:
+            out = running.out.read()
+            running.process.join(ENDS_WITHIN)
+            code = running.process.exitcode
+        assert code is not None
+        return subprocess.CompletedProcess(words, code, out, err.read())
+
+
+@contextmanager
+def simulator(*words: str, cwd: Path) -> Iterator[IO[str]]:
+    """One in a process of its own, and what it says."""
+    with forked("bot", *SIMULATOR, *words, cwd=cwd, env=environment()) as running:
+        yield running.out
 
 
 def notices(out: str) -> list[dict[str, Any]]:
@@ -62,19 +72,16 @@ def notices(out: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A simulator of its own process, as the environment of the bot."""
-    process = start(*SIMULATOR, cwd=tmp_path)
-    assert process.stdout is not None
-    address = process.stdout.readline().strip()
-    yield {
-        "RAYBOT_PROVIDERS__LUMA__API_KEY": "luma-simulator",
-        "RAYBOT_PROVIDERS__LUMA__BASE_URL": address,
-        "RAYBOT_PROVIDERS__LUMA__FIRST_LOOK_SECONDS": "0.2",
-        "RAYBOT_PROVIDERS__LUMA__LOOK_SECONDS": "0.2",
-        "RAYBOT_PROVIDERS__LUMA__SUBMIT_TIMEOUT_SECONDS": "2",
-        "RAYBOT_BOT__MIN_FREE_BYTES": "0",
-    }
-    process.terminate()
-    process.communicate(timeout=10)
+    with simulator(cwd=tmp_path) as said:
+        address = said.readline().strip()
+        yield {
+            "RAYBOT_PROVIDERS__LUMA__API_KEY": "luma-simulator",
+            "RAYBOT_PROVIDERS__LUMA__BASE_URL": address,
+            "RAYBOT_PROVIDERS__LUMA__FIRST_LOOK_SECONDS": "0.2",
+            "RAYBOT_PROVIDERS__LUMA__LOOK_SECONDS": "0.2",
+            "RAYBOT_PROVIDERS__LUMA__SUBMIT_TIMEOUT_SECONDS": "2",
+            "RAYBOT_BOT__MIN_FREE_BYTES": "0",
+        }
 
 
 def test_a_script_gets_its_clips_and_exit_code_zero(
@@ -195,16 +202,11 @@ def test_a_simulator_that_cannot_listen_says_so(tmp_path: Path, service: dict[st
 
 @pytest.mark.parametrize("api", ["luma", "fal", "mindstudio"])
 def test_a_simulator_says_what_a_configuration_of_it_needs(api: str, tmp_path: Path) -> None:
-    process = start(*SIMULATOR, "--api", api, cwd=tmp_path)
-    assert process.stdout is not None
-    address = process.stdout.readline().strip()
-    said = "".join(process.stdout.readline() for _ in range(6 + len(face_of(api).table)))
-    try:
+    with simulator("--api", api, cwd=tmp_path) as lines:
+        address = lines.readline().strip()
+        said = "".join(lines.readline() for _ in range(6 + len(face_of(api).table)))
         (tmp_path / "config.toml").write_text(said)
         done = raybot("check", cwd=tmp_path)
-    finally:
-        process.terminate()
-        process.communicate(timeout=10)
     assert f'base_url = "{address}"' in said
     assert f"ok    {api}: the key is good" in done.stdout, done.stdout + done.stderr
 

@@ -9,8 +9,6 @@ import asyncio
 import json
 import signal
 import sqlite3
-import sys
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from bot.store import integrity
 from bot.store.database import open_database
 from tests.discord_server.problems import Json
 from tests.discord_server.remote import Remote, outside
+from tests.forked import Forked
 from tests.journey.processes import Log, begin_to_stop, end, stop
 from tests.ports import free_port
 
@@ -88,7 +87,7 @@ class Place:
         *,
         later: float = 0,
         settings: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[Process]:
+    ) -> AsyncIterator[Forked]:
         """Run the bot while the block runs, unless it is killed before.
 
         `later`: so many seconds have passed for it. `settings` are names of the environment.
@@ -111,9 +110,7 @@ class Place:
         }
         words = ("tests.journey.later", str(later)) if later else ("bot", "run", "--config")
         self.log.hidden |= {*secrets.values(), *WORDS}
-        async with self.log.life(
-            (sys.executable, "-m", *words, str(config)), {**secrets, **(settings or {})}
-        ) as process:
+        with self.log.life((*words, str(config)), {**secrets, **(settings or {})}) as process:
             yield process
             self.log.hidden |= {
                 each.token for each in self.luma.generations.values() if each.token

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
 import signal
 import sqlite3
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import integrity
 from tests.conftest import to_test_config
 from tests.fakes import to_request
+from tests.forked import processes
 from tests.journey import crashing
 from tests.ports import free_port
 from tests.rendered import png
@@ -32,23 +31,12 @@ from tests.secrecy import found_in
 SHARES = 8
 
 
-@pytest.fixture(scope="module")
-def processes() -> ForkServerContext:
-    """Children that start with everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.journey.crashing"])
-    return context
-
-
 class World:
     """What outlives the bot: the provider, the chat and the disk."""
 
-    def __init__(
-        self, folder: Path, simulator: Simulator, processes: ForkServerContext, kind: str
-    ) -> None:
+    def __init__(self, folder: Path, simulator: Simulator, kind: str) -> None:
         self.folder = folder
         self._simulator = simulator
-        self._processes = processes
         image = folder / "lake.png"
         image.write_bytes(png(320, 240))
         frame = ImageFrame(attachment=Attachment(adapter="recording", id=str(image)))
@@ -73,7 +61,7 @@ class World:
 
     async def live(self, orders: crashing.Orders) -> int | None:
         """One life of the bot, whose log tells nothing; its exit code, minus nine: killed."""
-        child = self._processes.Process(target=crashing.live, args=(orders,))
+        child = processes().Process(target=crashing.live, args=(orders,))
         child.start()
         await asyncio.to_thread(child.join, 18)
         if child.is_alive():
@@ -100,12 +88,10 @@ class World:
         engine.dispose()
 
 
-async def _world(
-    folder: Path, processes: ForkServerContext, simulator: Simulator, kind: str
-) -> World:
+async def _world(folder: Path, simulator: Simulator, kind: str) -> World:
     folder.mkdir()
     (folder / "boundaries.log").touch()
-    return World(folder, simulator, processes, kind)
+    return World(folder, simulator, kind)
 
 
 def _simulator() -> Simulator:
@@ -127,17 +113,15 @@ CASES = [*(("video", share) for share in range(SHARES)), ("image", 7)]
 
 
 @pytest.mark.parametrize(("kind", "share"), CASES)
-async def test_killed_at_every_boundary(
-    tmp_path: Path, processes: ForkServerContext, kind: str, share: int
-) -> None:
+async def test_killed_at_every_boundary(tmp_path: Path, kind: str, share: int) -> None:
     async with _simulator() as simulator:
-        world = await _world(tmp_path / "whole", processes, simulator, kind)
+        world = await _world(tmp_path / "whole", simulator, kind)
         assert await world.live(world.orders()) == 0
         boundaries = int((world.folder / "passed").read_text())
     assert boundaries > 20
     for die_at in range(1 + share, boundaries + 1, SHARES):
         async with _simulator() as simulator:
-            world = await _world(tmp_path / str(die_at), processes, simulator, kind)
+            world = await _world(tmp_path / str(die_at), simulator, kind)
             code = await world.live(world.orders(die_at=die_at))
             if code == 0:
                 continue

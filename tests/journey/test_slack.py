@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import sys
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.pictures import draw_picture
 from bot.store import integrity
 from bot.store.database import open_database
+from tests.forked import Forked
 from tests.journey.processes import Log, begin_to_stop, end, stop
 from tests.slack_server.problems import Json
 from tests.slack_server.remote import Remote, outside
@@ -71,7 +70,7 @@ class Place:
         return Log(self.folder / "bot.log")
 
     @asynccontextmanager
-    async def bot(self, *, later: float = 0) -> AsyncIterator[Process]:
+    async def bot(self, *, later: float = 0) -> AsyncIterator[Forked]:
         """Run the bot while the block runs, unless it is killed before.
 
         `later`: so many seconds have passed for it.
@@ -95,7 +94,7 @@ class Place:
         }
         words = ("tests.journey.later", str(later)) if later else ("bot", "run", "--config")
         self.log.hidden |= {*secrets.values(), *WORDS}
-        async with self.log.life((sys.executable, "-m", *words, str(config)), secrets) as process:
+        with self.log.life((*words, str(config)), secrets) as process:
             yield process
             self.log.hidden |= {
                 each.token for each in self.luma.generations.values() if each.token
@@ -177,7 +176,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
             await luma.stop()
 
 
-async def kill(process: Process) -> None:
+async def kill(process: Forked) -> None:
     """As a power cut does."""
     process.kill()
     await process.wait()

@@ -7,7 +7,6 @@ import signal
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,8 @@ from sqlalchemy import create_engine
 from bot.request import StoryWork
 from bot.simulator import Simulator
 from bot.store import integrity
-from tests.journey.test_restart_in_each_state import World, _simulator, processes
+from tests.journey.test_restart_in_each_state import World, _simulator
 
-__all__ = ["processes"]
 SHOTS = 3
 #: So many commits, posts and calls after the first shot was submitted, then after the second.
 POINTS = [(5, 13), (10, 8)]
@@ -27,10 +25,10 @@ POINTS = [(5, 13), (10, 8)]
 class Theatre(World):
     """A world in which a story was asked for."""
 
-    def __init__(self, folder: Path, simulator: Simulator, processes: ForkServerContext) -> None:
+    def __init__(self, folder: Path, simulator: Simulator) -> None:
         folder.mkdir()
         (folder / "boundaries.log").touch()
-        super().__init__(folder, simulator, processes, "video")
+        super().__init__(folder, simulator, "video")
         work = StoryWork(shots=("a red fox wakes up", "a red fox runs", "a red fox sleeps"))
         self.request = self.request.model_copy(update={"work": work})
         self.service = simulator
@@ -54,11 +52,9 @@ class Theatre(World):
 
 
 @pytest.mark.parametrize("points", POINTS)
-async def test_killed_between_any_two_shots(
-    tmp_path: Path, processes: ForkServerContext, points: tuple[int, int]
-) -> None:
+async def test_killed_between_any_two_shots(tmp_path: Path, points: tuple[int, int]) -> None:
     async with _simulator() as simulator:
-        theatre = Theatre(tmp_path / "theatre", simulator, processes)
+        theatre = Theatre(tmp_path / "theatre", simulator)
         for shot, later in enumerate(points, start=1):
             dies = theatre.orders(die_at=later, after_submits=1, is_restart=shot > 1)
             assert await theatre.live(dies) == -signal.SIGKILL

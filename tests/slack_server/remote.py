@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import sys
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.forked import forked
 from tests.slack_server.problems import Json, NotPossible
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,20 +95,7 @@ def _encode(value: Any) -> Any:
 @asynccontextmanager
 async def outside(*, port: int = 0) -> AsyncIterator[Remote]:
     """Run a server in another process while the block runs: Foxes with #general and Ana."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.slack_server",
-        "--port",
-        str(port),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        start = json.loads(await process.stdout.readline())
+    with forked("tests.slack_server", "--port", str(port), cwd=ROOT, env=os.environ) as server:
+        start = json.loads(await asyncio.to_thread(server.out.readline))
         async with aiohttp.ClientSession() as session:
             yield Remote(session, start)
-    finally:
-        process.terminate()
-        await process.wait()
