@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
@@ -92,6 +93,8 @@ class OpenApi:
         self._registry: Registry[Any] = Registry().with_resource(_URI, resource)
         paths = sorted(document["paths"], key=lambda path: path.count("{"))
         self._paths = {path: _to_pattern(path) for path in paths}
+        looks = {each: self._one_of(each) for each in _UNIONS}
+        self._look_closely = extend(Draft202012Validator, looks)  # type: ignore[no-untyped-call]
         self._validators: dict[int, Draft202012Validator] = {}
         #: What was found before in the same, by schema and content: most requests are alike.
         self._errors: dict[tuple[int, str], list[str]] = {}
@@ -145,10 +148,29 @@ class OpenApi:
     def _validator(self, schema: Json) -> Draft202012Validator:
         """The one of this part of the document, which stays where it is as long as we are."""
         if id(schema) not in self._validators:
-            self._validators[id(schema)] = Draft202012Validator(
+            self._validators[id(schema)] = self._look_closely(
                 _absolute(schema), registry=self._registry
             )
         return self._validators[id(schema)]
+
+    def _one_of(self, union: str) -> Callable[..., Iterator[ValidationError]]:
+        """The look at a union, which passes over what a body by its own `type` cannot be."""
+        look = Draft202012Validator.VALIDATORS[union]
+
+        def look_at_likely(
+            validator: Draft202012Validator, shapes: list[Json], body: Any, schema: Json
+        ) -> Iterator[ValidationError]:
+            likely = [each for each in shapes if self._may_be(each, body)]
+            yield from look(validator, likely or shapes, body, schema)
+
+        return look_at_likely
+
+    def _may_be(self, shape: Json, body: Any) -> bool:
+        """Whether the body's `type`, where both have one, is one of the shape's."""
+        if not isinstance(body, dict) or "type" not in body:
+            return True
+        kind = self._resolve(shape).get("properties", {}).get("type", {})
+        return "enum" not in kind or body["type"] in kind["enum"]
 
     # ---- keys that nothing allows ------------------------------------------------------------
 
@@ -182,6 +204,8 @@ class OpenApi:
         return [schema]
 
     def _fits(self, schema: Json, body: Any) -> bool:
+        if not self._may_be(schema, body):
+            return False
         key = id(schema), _content(body)
         if key not in self._fitting:
             self._fitting[key] = self._validator(schema).is_valid(body)
