@@ -10,6 +10,7 @@ from bot.errors import ConfigError
 from bot.log import register_secret
 from bot.store import vault
 from bot.store.database import Database
+from bot.store.transaction import Also, Tx
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -49,17 +50,32 @@ class Vault:
             register_secret(value)
         return value
 
-    async def put(self, adapter: str, name: str, value: str) -> None:
+    async def put(
+        self, adapter: str, name: str, value: str, *, also: Also = lambda _: None
+    ) -> None:
         """Keep it, durably, before returning; it takes the place of an earlier value."""
         sealed, now = self._fernet.encrypt(value.encode()).decode(), self._clock.now()
-        await self._database.write(lambda tx: vault.put(tx, adapter, name, sealed, now))
 
-    async def delete(self, adapter: str, name: str, value: str) -> bool:
-        """Keep this value no longer; False where another one is there, or none."""
+        def write(tx: Tx) -> None:
+            vault.put(tx, adapter, name, sealed, now)
+            also(tx)
+
+        await self._database.write(write)
+
+    async def delete(
+        self, adapter: str, name: str, value: str | None, *, also: Also = lambda _: None
+    ) -> bool:
+        """Keep this value no longer, or go on keeping none; False where another one is there."""
         sealed = await self._database.read(lambda conn: vault.get(conn, adapter, name))
-        if sealed is None or self._open(adapter, name, sealed) != value:
+        if self._open(adapter, name, sealed) != value:
             return False
-        return await self._database.write(lambda tx: vault.remove(tx, adapter, name, sealed))
+
+        def write(tx: Tx) -> bool:
+            if is_done := vault.remove(tx, adapter, name, sealed):
+                also(tx)
+            return is_done
+
+        return await self._database.write(write)
 
     async def names(self, adapter: str, prefix: str = "") -> tuple[str, ...]:
         """The names under which something is kept, in order."""

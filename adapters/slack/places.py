@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from adapters.slack.addresses import NAME
 
 if TYPE_CHECKING:
-    from bot.studio import Studio
+    from bot.studio import Also, Studio
 
 
 class Places:
@@ -28,7 +28,16 @@ class Places:
         await self._studio.departures.returned(f"{NAME}:{workspace}")
         self._here.add(workspace)
 
+    def returning(self, workspace: str) -> Also:
+        """The same, to be written with its new token."""
+        return self._studio.departures.returning(f"{NAME}:{workspace}")
+
     async def on_gone(self, workspace: str) -> None:
         """A workspace removed the bot."""
         self._here.discard(workspace)
         await self._studio.departures.left(f"{NAME}:{workspace}")
+
+    def leaving(self, workspace: str) -> Also:
+        """The same, to be written as its token is forgotten."""
+        self._here.discard(workspace)
+        return self._studio.departures.leaving(f"{NAME}:{workspace}")

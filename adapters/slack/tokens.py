@@ -120,9 +120,9 @@ class Installations(AsyncInstallationStore):
         """
         self._known.pop(workspace, None)
         kept = await self._kept(workspace)
-        is_it = kept is not None and json.loads(kept)["token"] == token
-        if kept is None or (is_it and await self._vault.delete(NAME, _name(workspace), kept)):
-            await self._places.on_gone(workspace)
+        if kept is None or json.loads(kept)["token"] == token:
+            leaving = self._places.leaving(workspace)
+            await self._vault.delete(NAME, _name(workspace), kept, also=leaving)
         # Also one that came just now.
         if await self._kept(workspace) is not None:
             await self._places.on_here(workspace)
@@ -155,10 +155,10 @@ class Installations(AsyncInstallationStore):
             "scopes": list(bot.bot_scopes or ()),
         }
         account = _to_account(kept)
-        await self._vault.put(NAME, _name(account.workspace), json.dumps(kept))
+        name, returning = _name(account.workspace), self._places.returning(account.workspace)
+        await self._vault.put(NAME, name, json.dumps(kept), also=returning)
         self._known[account.workspace] = account
         log.info("slack.installed", workspace=account.workspace)
-        await self._places.on_here(account.workspace)
 
     async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """Forget a workspace's token."""

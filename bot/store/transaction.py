@@ -41,6 +41,10 @@ class Tx:
         self.hooks.append(call)
 
 
+#: What is written together with something else, or not at all.
+Also = Callable[[Tx], None]
+
+
 @dataclass
 class Item(Generic[R]):
     """One transaction that waits in the writer's queue, and what became of it."""

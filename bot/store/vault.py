@@ -25,8 +25,10 @@ def put(tx: Tx, adapter: str, name: str, sealed: str, now: datetime) -> None:
     portable.put(tx, vault, key, values)
 
 
-def remove(tx: Tx, adapter: str, name: str, sealed: str) -> bool:
-    """Keep this value no longer; False where another one has taken its place."""
+def remove(tx: Tx, adapter: str, name: str, sealed: str | None) -> bool:
+    """Keep this value no longer; False where another one has taken its place, or that of none."""
+    if sealed is None:
+        return get(tx.conn, adapter, name) is None
     is_it = (vault.c.adapter == adapter, vault.c.name == name, vault.c.sealed == sealed)
     return bool(tx.conn.execute(delete(vault).where(*is_it)).rowcount)
 

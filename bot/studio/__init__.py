@@ -23,6 +23,7 @@ from bot.overview import (
     UsageReport,
     UsageRow,
 )
+from bot.store.transaction import Also
 from bot.studio.access import LOCAL
 from bot.studio.administration import Administration
 from bot.studio.inbox import Inbox, Noted
@@ -36,6 +37,7 @@ __all__ = [
     "Act",
     "Administration",
     "Allowance",
+    "Also",
     "AuditLine",
     "Blocked",
     "Document",

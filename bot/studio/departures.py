@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from bot.clock import Clock
 from bot.store import places, settings
 from bot.store.database import Database
-from bot.store.transaction import Tx
+from bot.store.transaction import Also, Tx
 from bot.studio.access import LOCAL, Access
 from bot.studio.erasure import KEPT_FOR_PLACES
 
@@ -25,6 +25,10 @@ class Departures:
 
     async def left(self, tenant: str) -> None:
         """A place removed the bot: its content goes in seven days, unless it comes back."""
+        await self._database.write(self.leaving(tenant))
+
+    def leaving(self, tenant: str) -> Also:
+        """The same, to be written together with something else."""
         now, is_configured = self._clock.now(), self._access.is_configured(tenant)
 
         def write(tx: Tx) -> None:
@@ -38,17 +42,21 @@ class Departures:
                 settings.note_operator(tx, f"left:{tenant}:{now:%Y-%m-%d}", sentence, now)
                 tx.after_commit(self._wake_erasure)
 
-        await self._database.write(write)
+        return write
 
     async def returned(self, tenant: str) -> None:
         """A place has the bot again; what is still here of it stays."""
+        await self._database.write(self.returning(tenant))
+
+    def returning(self, tenant: str) -> Also:
+        """The same, to be written together with something else."""
         now = self._clock.now()
 
         def write(tx: Tx) -> None:
             if places.come_back(tx, tenant):
                 settings.write_audit(tx, now, actor=tenant, act="back", target=tenant, detail="")
 
-        await self._database.write(write)
+        return write
 
     async def present(
         self, adapter: str, tenants: Collection[str], *, is_all: bool = True

@@ -50,6 +50,7 @@ async def test_what_is_put_is_got_also_after_a_restart(
     assert not await again.delete("slack", "bot:T1", TOKEN)
     assert await again.delete("slack", "bot:T1", TOKEN + " é")
     assert not await again.delete("slack", "bot:T1", TOKEN + " é")
+    assert await again.delete("slack", "bot:T1", None)
     assert await vault.get("slack", "bot:T1") is None
 
 

@@ -53,15 +53,16 @@ ACCESS = {
 class Kept(dict[str, str]):
     """What is kept of installations, unsealed."""
 
-    async def put(self, _adapter: str, name: str, value: str) -> None:
+    async def put(self, _adapter: str, name: str, value: str, *, also: str) -> None:
+        assert also
         self[name] = value
 
 
 class Quiet:
     """Hears which workspaces have the bot."""
 
-    async def on_here(self, workspace: str) -> None:
-        assert workspace
+    def returning(self, workspace: str) -> str:
+        return workspace
 
 
 @dataclass(kw_only=True)

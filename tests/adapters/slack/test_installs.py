@@ -19,7 +19,7 @@ from adapters.slack.clients import Clients
 from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH
 from adapters.slack.places import Places
 from adapters.slack.tokens import Installations
-from bot.errors import DeliveryUnavailable, ThreadGone
+from bot.errors import DeliveryUnavailable, StoreError, ThreadGone
 from bot.store import places
 from tests.adapters.slack.conftest import Community, LocalSlack
 from tests.adapters.slack.test_http import is_open
@@ -227,15 +227,32 @@ async def test_a_token_that_no_header_holds_ends_an_installation_with_a_page(
     await bot.install(local_slack.team)
 
 
+@pytest.mark.parametrize("table", ["vault", "places"])
 async def test_a_database_that_keeps_no_token_ends_an_installation_with_a_page(
-    bot: Installable, local_slack: LocalSlack
+    bot: Installable, local_slack: LocalSlack, table: str
 ) -> None:
     visit = await bot.visit(local_slack.team)
-    with closed_inbox(bot.community, "vault"):
+    with closed_inbox(bot.community, table):
         status, page = await visit.arrive()
     assert (status, "takes nothing right now" in html.unescape(page)) == (503, True)
     assert f'try again from <a href="{INSTALL_PATH}">' in page
+    assert await bot.community.bot.studio.vault.names("slack", "bot:") == ()
     await bot.install(local_slack.team)
+
+
+async def test_a_token_is_forgotten_where_it_is_noted_that_its_workspace_left_or_not_at_all(
+    bot: Installable, local_slack: LocalSlack
+) -> None:
+    """Else nothing would remind of what is to go of that workspace."""
+    studio, team = bot.community.bot.studio, local_slack.team
+    own = Installations(studio.vault, Places(studio))
+    await bot.install(team)
+    token = (await own.of(team.id)).token
+    with closed_inbox(bot.community, "places"), pytest.raises(StoreError):
+        await own.lose(team.id, token)
+    assert await still_there(bot, team)
+    await own.lose(team.id, token)
+    assert await bot.community.bot.app.database.read(places.away) == [f"slack:{team.id}"]
 
 
 @pytest.mark.parametrize("end", ["uninstall", "revoke"])
