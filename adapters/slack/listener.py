@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from adapters import typed_frames
@@ -135,9 +135,8 @@ class Slack(Delivery):
         """Republish the Home tabs of those for whom something changed, until cancelled."""
         while True:
             for workspace, user in await self._home.stale():
-                async with self._boundary(
-                    SlackEvent(kind="home", key="home", workspace=workspace, user="")
-                ):
+                nobody = SlackEvent(kind="home", key="home", workspace=workspace, user="")
+                async with self._boundary(nobody):
                     await self._home.refresh((workspace, user))
 
     async def _tell_late(self, heard: SlackEvent) -> None:
@@ -150,32 +149,24 @@ class Slack(Delivery):
     async def _carry_out(self, heard: SlackEvent) -> None:
         async with self._inbox.in_hand(heard), self._boundary(heard):
             is_placed = heard.view.get("callback_id") in PLACED
-            await self._attend(parse.to_placed(heard) if is_placed else heard)
+            placed = parse.to_placed(heard) if is_placed else heard
+            # Who asked in a place is answered there.
+            async with self._boundary(placed):
+                await self._obey(placed)
 
     @asynccontextmanager
-    async def _boundary(self, heard: SlackEvent, *, is_told: bool = True) -> AsyncIterator[None]:
-        """Whatever happens inside, the person gets a sentence, if `is_told`; the bot goes on."""
+    async def _boundary(self, heard: SlackEvent) -> AsyncIterator[None]:
+        """Whatever happens inside, the person gets a sentence; the bot goes on."""
         with naming():
-            try:
+            with _logged(heard) as faults:
                 try:
                     yield
                 except BotError as error:
                     log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
-                    await self._refuse(heard, error)
-            except Exception:
-                log.exception("slack.fault", kind=heard.kind)
-                if is_told:
-                    async with self._boundary(heard, is_told=False):
-                        await self._refuse(heard, BotError())
-
-    async def _refuse(self, heard: SlackEvent, error: BotError) -> None:
-        if heard.user:
-            await self._replies.say(heard, render.draw_error(error))
-
-    async def _attend(self, heard: SlackEvent) -> None:
-        """The same, where its place is known: who asked there is answered there."""
-        async with self._boundary(heard):
-            await self._obey(heard)
+                    await self._replies.say(heard, render.draw_error(error))
+            if faults:
+                with _logged(heard):
+                    await self._replies.say(heard, render.draw_error(BotError()))
 
     # ---- what was heard ------------------------------------------------------------------
 
@@ -282,19 +273,18 @@ class Slack(Delivery):
             raise NotAllowed(f"I cannot write to you directly: {error.sentence}") from error
 
     async def _on_form(self, heard: SlackEvent, account: Account) -> None:
-        requester = await self._requester(heard, account)
-        if heard.view.get("callback_id") == views.SETTINGS:
+        requester, form = await self._requester(heard, account), heard.view.get("callback_id")
+        if form == views.SETTINGS:
             await self._studio.preferences.change(requester, views.read_settings(heard.view))
             self._home.touch(requester)
             return
-        if heard.view.get("callback_id") in (REPORTING, REJECTING):
+        if form in (REPORTING, REJECTING):
             await self._replies.say(heard, await self._care.hear_why(heard, requester, account))
             return
-        if heard.view.get("callback_id") == act_forms.DEED:
+        if form == act_forms.DEED:
             await self._on_deed(heard, requester, act_forms.read_deed(heard.view))
             return
-        is_story = heard.view.get("callback_id") == STORY
-        filled = read_story(heard.view) if is_story else views.read_view(heard.view)
+        filled = read_story(heard.view) if form == STORY else views.read_view(heard.view)
         asked = await self._asked(heard, requester, is_private=filled.is_private)
         start, end, retry_of = await self._forms.frames_of(filled, requester)
         request = parse.to_request(asked, filled.draft, start=start, end=end)
@@ -396,3 +386,14 @@ class Slack(Delivery):
         if None in places or not is_seen:
             drawn = render.draw_receipts(list(zip(receipts, places, strict=True)))
             await self._replies.say(heard, drawn)
+
+
+@contextmanager
+def _logged(heard: SlackEvent) -> Iterator[list[Exception]]:
+    """A fault of ours inside is logged and in the list, and ends no more than that."""
+    faults: list[Exception] = []
+    try:
+        yield faults
+    except Exception as error:
+        log.exception("slack.fault", kind=heard.kind)
+        faults.append(error)

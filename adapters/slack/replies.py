@@ -33,7 +33,12 @@ class PrivateReplies:
         self._clock = clock
 
     async def say(self, heard: SlackEvent, drawn: Drawn) -> None:
-        """Tell who did this, later where Slack is away; a last try in vain is logged."""
+        """Tell who did this, later where Slack is away; a last try in vain is logged.
+
+        What Slack tells of itself nobody did.
+        """
+        if not heard.user:
+            return
         for seconds in UNTOLD_SECONDS:
             if await self._say_once(heard, drawn):
                 return
