@@ -39,9 +39,6 @@ class Community(Protocol):
 
     bot: RunningBot
 
-    def clips(self) -> Sized:
-        """The clips that everyone sees there."""
-
     def later(self, **by: float) -> None:
         """Time passes, for the platform and for the bot."""
 
@@ -53,14 +50,16 @@ class Community(Protocol):
 class Scene:
     """A bot whose platform is behind a way that breaks.
 
-    `wait` says how many seconds a call may take, None: as outside of tests. `answers` are what
-    the platform can begin to say to everything; `answer_well` ends that. `is_back` tells whether
-    it goes on, None: once a clip is there, which waited for that. `try_` is what somebody tries
-    as soon as it is out of order.
+    `clips` are those that everyone sees, wherever they were asked for. `wait` says how many
+    seconds a call may take, None: as outside of tests. `answers` are what the platform can begin
+    to say to everything; `answer_well` ends that. `is_back` tells whether it goes on, None: once
+    a clip is there, which waited for that. `try_` is what somebody tries as soon as it is out of
+    order.
     """
 
     community: Community
     reach: Reach
+    clips: Callable[[], Sized]
     ask: Callable[[str], Awaitable[JobId]]
     wait: Callable[[float | None], None]
     forget_names: Callable[[], None]
@@ -120,10 +119,10 @@ async def outage(
             calls = [each for each in at.reach.wire.calls if not CONNECTS.search(each)]
             during = await look(bot)
             is_deaf = at.is_back is not None
-            assert way not in BY_ADDRESS or is_deaf or not community.clips(), "nothing gets there"
+            assert way not in BY_ADDRESS or is_deaf or not at.clips(), "nothing gets there"
             await _end(at)
             mended = bot.clock.boottime()
-            await community.hurry(at.is_back or community.clips)
+            await community.hurry(at.is_back or at.clips)
             recovered = bot.clock.boottime() - mended
             second = await at.ask("two foxes")
             await finish_all(bot.simulator)
@@ -131,7 +130,7 @@ async def outage(
                 await _delivered(community, job_id)
             return await sum_up(
                 bot,
-                clips=len(community.clips()),
+                clips=len(at.clips()),
                 allowed=allowed,
                 minutes=steps * STEP / 60,
                 calls=len(calls),

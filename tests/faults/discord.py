@@ -106,6 +106,7 @@ def _to_scene(community: Community, reach: Reach) -> Scene:
     return Scene(
         community=community,
         reach=reach,
+        clips=community.clips,
         ask=partial(asked, community),
         wait=wait,
         forget_names=forget_names,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -25,21 +25,10 @@ from tests.adapters.slack.test_installs import Visit, to_open
 from tests.faults.chats import Scene, to_row
 from tests.faults.slack import ALLOWED as OF_SLACK
 from tests.faults.slack import WAYS, asked, house, to_scene
-from tests.slack_server import Channel, Message
+from tests.slack_server import Message
 
 #: Whoever is called has nothing that could fall silent.
 ALLOWED = replace(OF_SLACK, is_named=False)
-
-
-@dataclass
-class Two(Community):
-    """A workspace that has the bot, and one that is about to have it."""
-
-    other: Community
-
-    def clips(self, channel: Channel | None = None) -> list[Message]:
-        """Those of both, where no channel is named."""
-        return super().clips(channel) + (self.other.clips() if channel is None else [])
 
 
 @asynccontextmanager
@@ -53,8 +42,7 @@ async def scene(way: str, folder: Path, *, scheme: str, host: str) -> AsyncItera
         second = replace(
             first, team=installable.wolves, general=installable.den, ana=installable.cleo
         )
-        two = Two(**vars(first), other=second)
-        own, homes, visits = to_scene(two, reach), [first, second], list[Visit]()
+        own, homes, visits = to_scene(first, reach), [first, second], list[Visit]()
 
         def wait(seconds: float | None) -> None:
             own.wait(seconds)
@@ -73,9 +61,12 @@ async def scene(way: str, folder: Path, *, scheme: str, host: str) -> AsyncItera
             assert (status == HTTPStatus.OK) == (len(kept) == 2) == (way == "slow"), page
             assert way == "slow" or f'try again from <a href="{INSTALL_PATH}">' in page
 
+        def clips() -> list[Message]:
+            return first.clips() + second.clips()
+
         # The SDK asks the system how old a call is.
         with patch.object(Clock, "now", lambda _: first.bot.clock.now().timestamp()):
-            yield replace(own, ask=ask, try_=try_, wait=wait)
+            yield replace(own, clips=clips, ask=ask, try_=try_, wait=wait)
 
 
 def _client(community: Community) -> Any:

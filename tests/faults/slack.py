@@ -143,6 +143,7 @@ def to_scene(community: Community, reach: Reach) -> Scene:
     return Scene(
         community=community,
         reach=reach,
+        clips=community.clips,
         ask=ask,
         wait=wait,
         forget_names=forget_names,
