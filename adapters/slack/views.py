@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from adapters.slack import blocks as b
 from adapters.slack import fields
@@ -57,9 +56,7 @@ __all__ = [
     "prices",
     "read_settings",
     "read_view",
-    "sentence_view",
     "settings_view",
-    "waiting_view",
 ]
 LABELS = {
     MODEL: "Model",
@@ -291,16 +288,3 @@ def _setting(held: Setting, choices: Sequence[Option]) -> list[Block]:
         chosen=chosen,
         is_optional=False,
     )
-
-
-# ---- other views -----------------------------------------------------------------------------
-
-
-def waiting_view(title: str) -> Block:
-    """Shown for the moment until the true one is there."""
-    return sentence_view(title, "One moment …")
-
-
-def sentence_view(title: str, sentence: str) -> dict[str, Any]:
-    """One sentence, and nothing to fill in."""
-    return modal(title, [{"type": "section", "text": b.plain(sentence)}], close="Close")
