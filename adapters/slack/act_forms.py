@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.follow_ups import AT_ONCE, CHOOSE, DEEDS, SEVERAL, WORDS, act_of
-from adapters.slack import blocks as b
 from adapters.slack import fields
 from adapters.slack.blocks import Block
 from adapters.slack.filled import (
@@ -20,7 +19,6 @@ from adapters.slack.filled import (
     file_in,
     read_place,
     state_of,
-    write_place,
     written_in,
 )
 from adapters.work_text import to_job_id
@@ -74,15 +72,8 @@ def deed_view(offer: Offered, place: Place, *, prompt: str = "") -> dict[str, An
         )
     if needs.takes_image:
         drawn.append(fields.image(END, "An image to end on", hint="The last picture."))
-    return {
-        "type": "modal",
-        "title": b.plain(act_label(offer.act), fields.TITLE_CHARS),
-        "close": b.plain("Cancel", fields.TITLE_CHARS),
-        "blocks": drawn,
-        "callback_id": DEED,
-        "submit": b.plain("Create", fields.TITLE_CHARS),
-        "private_metadata": write_place(replace(place, act=offer.act)),
-    }
+    place = replace(place, act=offer.act)
+    return fields.form(act_label(offer.act), drawn, callback=DEED, submit="Create", place=place)
 
 
 def _words(offer: Offered, prompt: str) -> list[Block]:

@@ -1,4 +1,4 @@
-"""The fields of a form: choices, lines to write in, files. Pure."""
+"""A form and its fields: choices, lines to write in, files. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from adapters.slack import blocks as b
 from adapters.slack.blocks import Block
+from adapters.slack.filled import Place, write_place
 
 #: What Slack takes: options in a list, the text and the value of one, a label, a hint, a title.
 OPTIONS, OPTION_CHARS, VALUE_CHARS = 100, 75, 150
@@ -14,6 +15,32 @@ PROMPT_CHARS = 3000
 #: For convenience only: what a file is, its bytes tell.
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "heic")
 Option = tuple[str, str]
+
+
+# ---- the form --------------------------------------------------------------------------------
+
+
+def modal(title: str, blocks: list[Block], *, close: str = "Close") -> Block:
+    """A view that opens before everything else, with nothing to send."""
+    return {
+        "type": "modal",
+        "title": b.plain(title, TITLE_CHARS),
+        "close": b.plain(close, TITLE_CHARS),
+        "blocks": blocks,
+    }
+
+
+def form(title: str, blocks: list[Block], *, callback: str, submit: str, place: Place) -> Block:
+    """A view that is sent under this name; `place` travels in it."""
+    return {
+        **modal(title, blocks, close="Cancel"),
+        "callback_id": callback,
+        "submit": b.plain(submit, TITLE_CHARS),
+        "private_metadata": write_place(place),
+    }
+
+
+# ---- its fields ------------------------------------------------------------------------------
 
 
 def _input(name: str, label: str, element: Block, *, hint: str = "", is_optional: bool) -> Block:

@@ -32,10 +32,7 @@ def list_view(offers: Sequence[Offered], place: Place) -> dict[str, Any]:
     drawn = [_entry(each, place.job) for each in offers if each.act not in shown]
     report = buttons.button(buttons.REPORT, place.job)
     return {
-        "type": "modal",
-        "title": b.plain("Make something of it", fields.TITLE_CHARS),
-        "close": b.plain("Close", fields.TITLE_CHARS),
-        "blocks": [*drawn, _line(TO_WHOM, report)],
+        **fields.modal("Make something of it", [*drawn, _line(TO_WHOM, report)]),
         "callback_id": LIST,
         "private_metadata": write_place(place),
     }
@@ -56,23 +53,18 @@ def _line(words: str, beside: Block) -> Block:
 
 def report_view(place: Place) -> dict[str, Any]:
     """The form with which somebody reports the clip of `place`."""
-    return _reason_view(
-        place, REPORTING, "What is wrong with it?", TO_WHOM, ("Report a clip", "Report")
-    )
+    reason = _reason("What is wrong with it?", TO_WHOM)
+    return fields.form("Report a clip", [reason], callback=REPORTING, submit="Report", place=place)
 
 
 def reject_view(place: Place) -> dict[str, Any]:
     """The form with which a moderator rejects the clip of `place`."""
-    return _reason_view(
-        place, REJECTING, "Why is it not posted?", TO_WHO_ASKED, ("Reject a clip", "Reject")
-    )
+    reason = _reason("Why is it not posted?", TO_WHO_ASKED)
+    return fields.form("Reject a clip", [reason], callback=REJECTING, submit="Reject", place=place)
 
 
-def _reason_view(
-    place: Place, callback: str, question: str, told: str, labels: tuple[str, str]
-) -> dict[str, Any]:
-    title, submit = (b.plain(each, fields.TITLE_CHARS) for each in labels)
-    reason = fields.words(
+def _reason(question: str, told: str) -> Block:
+    return fields.words(
         REASON,
         question,
         "",
@@ -81,15 +73,6 @@ def _reason_view(
         is_optional=True,
         most=REASON_CHARS,
     )
-    return {
-        "type": "modal",
-        "title": title,
-        "close": b.plain("Cancel", fields.TITLE_CHARS),
-        "submit": submit,
-        "blocks": [reason],
-        "callback_id": callback,
-        "private_metadata": write_place(place),
-    }
 
 
 def read_reason(view: dict[str, Any]) -> tuple[JobId, str]:

@@ -12,6 +12,7 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from adapters.slack.clients import Clients
 from adapters.slack.events import SlackEvent
+from adapters.slack.fields import modal
 from adapters.slack.render import Drawn, draw_sentence
 from bot.clock import Clock
 from bot.errors import BotError, DeliveryError, DeliveryUnavailable
@@ -48,7 +49,11 @@ class PrivateReplies:
 
     async def _say_once(self, heard: SlackEvent, drawn: Drawn) -> bool:
         """Try each way; False where another time one of them may be open."""
-        if heard.kind == "button" and heard.view and await self._show(heard, _to_view(drawn)):
+        if (
+            heard.kind == "button"
+            and heard.view
+            and await self._show(heard, modal("Ray", drawn.blocks))
+        ):
             return True
         if heard.response_url and await self._answer(heard.response_url, drawn):
             return True
@@ -134,12 +139,3 @@ def _places(heard: SlackEvent) -> list[dict[str, Any]]:
 
 def _to_message(drawn: Drawn) -> dict[str, Any]:
     return {"text": drawn.text, "blocks": drawn.blocks}
-
-
-def _to_view(drawn: Drawn) -> dict[str, Any]:
-    return {
-        "type": "modal",
-        "title": {"type": "plain_text", "text": "Ray", "emoji": False},
-        "close": {"type": "plain_text", "text": "Close", "emoji": False},
-        "blocks": drawn.blocks,
-    }

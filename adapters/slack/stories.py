@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.command_text import Draft
-from adapters.slack import blocks as b
 from adapters.slack import fields, views
 from adapters.slack.addresses import is_direct
-from adapters.slack.filled import SHOTS, STORY, Place, write_place
+from adapters.slack.filled import SHOTS, STORY, Place
 from adapters.work_text import SHAPE
 from bot.ports import ModelCapabilities
 from bot.studio import Offer
@@ -37,11 +36,5 @@ def story_view(
             placeholder="As usual",
         )
     drawn += [] if is_direct(place.channel) else [views.only_me()]
-    return {
-        **views.modal(
-            "Tell a story", [*drawn, *views.prices(offers, "Each shot")], close="Cancel"
-        ),
-        "callback_id": STORY,
-        "submit": b.plain("Create", fields.TITLE_CHARS),
-        "private_metadata": write_place(place),
-    }
+    drawn += views.prices(offers, "Each shot")
+    return fields.form("Tell a story", drawn, callback=STORY, submit="Create", place=place)

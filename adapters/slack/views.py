@@ -36,7 +36,6 @@ from adapters.slack.filled import (
     errors_of,
     read_settings,
     read_view,
-    write_place,
 )
 from bot.ports import ModelCapabilities
 from bot.request import ImageWork, VideoWork, Work, to_video
@@ -50,7 +49,6 @@ __all__ = [
     "Place",
     "create_view",
     "errors_of",
-    "modal",
     "only_me",
     "options_of",
     "prices",
@@ -116,12 +114,7 @@ def create_view(
         *([] if is_direct(place.channel) else [only_me()]),
         *prices(offers),
     ]
-    return {
-        **modal(title, drawn, close="Cancel"),
-        "callback_id": CREATE,
-        "submit": b.plain("Create", fields.TITLE_CHARS),
-        "private_metadata": write_place(place),
-    }
+    return fields.form(title, drawn, callback=CREATE, submit="Create", place=place)
 
 
 def _still_view(
@@ -135,22 +128,8 @@ def _still_view(
             name, LABELS[name], options[name], chosen=typed.get(name), placeholder="As usual"
         )
     drawn += [] if is_direct(place.channel) else [only_me()]
-    return {
-        **modal(title, drawn, close="Cancel"),
-        "callback_id": CREATE,
-        "submit": b.plain("Create", fields.TITLE_CHARS),
-        "private_metadata": write_place(replace(place, needs_prompt=True, is_still=True)),
-    }
-
-
-def modal(title: str, blocks: list[Block], *, close: str) -> Block:
-    """A form, with nothing to send it yet."""
-    return {
-        "type": "modal",
-        "title": b.plain(title, fields.TITLE_CHARS),
-        "close": b.plain(close, fields.TITLE_CHARS),
-        "blocks": blocks,
-    }
+    place = replace(place, needs_prompt=True, is_still=True)
+    return fields.form(title, drawn, callback=CREATE, submit="Create", place=place)
 
 
 def _pictures(pictures: Sequence[Picture]) -> list[Block]:
@@ -267,12 +246,7 @@ def settings_view(
     for each in held:
         if each.name in options:
             drawn += _setting(each, options[each.name])
-    return {
-        **modal("Your defaults", drawn, close="Cancel"),
-        "callback_id": SETTINGS,
-        "submit": b.plain("Save", fields.TITLE_CHARS),
-        "private_metadata": write_place(place),
-    }
+    return fields.form("Your defaults", drawn, callback=SETTINGS, submit="Save", place=place)
 
 
 def _setting(held: Setting, choices: Sequence[Option]) -> list[Block]:
