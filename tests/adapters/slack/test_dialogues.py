@@ -121,6 +121,7 @@ async def test_who_cannot_be_written_to_hears_that_nothing_was_started(
     community.slack.faults.fail("conversations.open", "cannot_dm_bot")
     asked = await community.ana.slash("/ray", "a secret fox --private", community.general)
     said = await asked.wait_said(lambda text: "I cannot write to you directly" in text)
+    assert said.count("directly") == 1
     assert "Nothing was charged" in said
     assert "kept" not in said
     assert generations(community) == []
