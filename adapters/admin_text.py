@@ -13,9 +13,16 @@ if TYPE_CHECKING:
 
 #: How far back usage goes.
 DAYS = {"": 31, "today": 1, "week": 7, "month": 31, "year": 366}
-#: What becomes of the jobs of somebody who is blocked.
-AFTER_BLOCK = "What waits of theirs is taken back and costs nothing; what runs goes on."
 _WORDS = re.compile(r"(add|remove)\s+(word|pattern)\s+(.+)", re.DOTALL | re.IGNORECASE)
+
+
+def blocked_line(who: str, days: int | None) -> str:
+    """That somebody is blocked, for how long, and what becomes of their jobs."""
+    limited = "for a day" if days == 1 else f"for {days} days"
+    return (
+        f"{who} can ask for nothing more, {limited if days else 'until you unblock them'}. "
+        "What waits of theirs is taken back and costs nothing; what runs goes on."
+    )
 
 
 def change_words(

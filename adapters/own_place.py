@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import command_text, near_words
 from adapters.admin_text import (
-    AFTER_BLOCK,
     DAYS,
+    blocked_line,
     change_words,
     limits_line,
     page_in,
@@ -197,10 +197,10 @@ class Admin:
         if (found := _BLOCK.fullmatch(rest)) is None:
             raise InvalidRequest("Type admin block PERSON, then days and a reason if wanted.")
         who, days, why = found.groups()
-        until = self._clock.now() + timedelta(days=int(days)) if days else None
+        blocked_for = int(days) if days else None
+        until = self._clock.now() + timedelta(days=blocked_for) if blocked_for else None
         await self._admin.block(actor.tenant, who, actor=actor, until=until, reason=why or "")
-        how_long = f" for {days} days" if days else ""
-        return _said(f"{who} can ask for nothing more{how_long}. {AFTER_BLOCK}")
+        return _said(blocked_line(who, blocked_for))
 
     async def _unblock(self, actor: Requester, rest: str) -> Page:
         await self._admin.unblock(actor.tenant, rest, actor=actor)

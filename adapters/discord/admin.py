@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
-from adapters.admin_text import AFTER_BLOCK
+from adapters.admin_text import blocked_line
 from adapters.discord import community, forgetting, render
 from adapters.discord.admin_commands import checked
 from adapters.discord.replies import tell
@@ -148,9 +148,7 @@ class Admin:
         await self._admin.block(
             actor.tenant, user, actor=actor, until=until, reason=given["reason"]
         )
-        how_long = f"for {days} days" if days else "until you unblock them"
-        said = f"<@{user}> can ask for nothing more, {how_long}. {AFTER_BLOCK}"
-        await tell(interaction, said)
+        await tell(interaction, blocked_line(f"<@{user}>", days))
 
 
 def _draw_all(pages: Sequence[Text], *, times: Sequence[datetime] = ()) -> str:

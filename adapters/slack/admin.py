@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text, near_words
-from adapters.admin_text import AFTER_BLOCK, DAYS
+from adapters.admin_text import DAYS, blocked_line
 from adapters.command_text import SettingsCommand
 from adapters.slack import forgetting, pages, render
 from adapters.slack.community import CHANNEL, USER, Community, channel_words
@@ -193,13 +193,12 @@ class Admin:
         found = _BLOCK.fullmatch(rest)
         if found is None or (found[2] and not 0 < int(found[2]) <= MOST_DAYS):
             raise InvalidRequest("Say /ray admin block @person, then days and a reason if wanted.")
-        until = self._clock.now() + timedelta(days=int(found[2])) if found[2] else None
+        days = int(found[2]) if found[2] else None
+        until = self._clock.now() + timedelta(days=days) if days else None
         await self._admin.block(
             actor.tenant, found[1], actor=actor, until=until, reason=found[3] or ""
         )
-        how_long = f"for {found[2]} days" if found[2] else "until you unblock them"
-        said = f"{found[1]} can ask for nothing more, {how_long}. {AFTER_BLOCK}"
-        return render.draw_sentence(said, found[1])
+        return render.draw_sentence(blocked_line(found[1], days), found[1])
 
     async def _unblock(self, actor: Requester, rest: str) -> Drawn:
         found = USER.fullmatch(rest)
