@@ -14,9 +14,10 @@ from adapters.slack import forgetting, pages, render
 from adapters.slack.community import CHANNEL, USER, Community, channel_words
 from adapters.slack.delivery import Delivery
 from adapters.slack.parse import Person, to_decision
+from adapters.slack.people import refuse_others
 from adapters.slack.render import Drawn
 from bot.clock import Clock
-from bot.errors import DeliveryError, InvalidRequest, NotAllowed, of_no_clip
+from bot.errors import DeliveryError, InvalidRequest, of_no_clip
 from bot.request import Requester
 from bot.text import (
     DIGEST,
@@ -112,8 +113,7 @@ class Admin:
             return await self._answer(said, actor, person, key)
 
     async def _answer(self, said: str, actor: Requester, person: Person, key: str) -> Drawn:
-        if not (person.is_admin or self._admin.is_operator(actor)):
-            raise NotAllowed("Only admins of this workspace can do that.")
+        refuse_others(self._admin, person, actor)
         self._admin.check(actor.tenant, actor=actor)
         name, _, rest = said.strip().partition(" ")
         if name.lower() == "grant":

@@ -22,11 +22,12 @@ from adapters.slack import buttons, forgetting, pages, render
 from adapters.slack.buttons import FOR_GOOD
 from adapters.slack.delivery import Delivery
 from adapters.slack.parse import Person
+from adapters.slack.people import refuse_others
 from adapters.slack.posted import Note
 from adapters.slack.render import Drawn
 from adapters.work_text import Finish, Redo
 from bot.clock import Clock
-from bot.errors import DeliveryUnavailable, InvalidRequest, NotAllowed, NotNow
+from bot.errors import DeliveryUnavailable, InvalidRequest, NotNow
 from bot.notices import Delivered
 from bot.refs import JobId
 from bot.request import Requester
@@ -150,8 +151,7 @@ class Answers:
                 receipt = await self._studio.answer(job_id, requester, is_allowed=action != "deny")
                 return render.draw_receipt(receipt, None)
             case "post":
-                if not (person.is_admin or self._studio.admin.is_operator(requester)):
-                    raise NotAllowed("Only admins of this workspace can decide that.")
+                refuse_others(self._studio.admin, person, requester)
                 decided = await self._studio.reviews.decide(job_id, "post", actor=requester)
                 return self._draw(render.draw(decided, now=self._clock.now()))
             case _:

@@ -11,9 +11,9 @@ from adapters.slack.events import SlackEvent
 from adapters.slack.more import REPORTING, read_reason
 from adapters.slack.pages import draw_text
 from adapters.slack.parse import Person
-from adapters.slack.people import People
+from adapters.slack.people import People, refuse_others
 from adapters.slack.render import Drawn
-from bot.errors import BotError, DeliveryError, NotAllowed
+from bot.errors import BotError, DeliveryError
 from bot.log import get_logger
 from bot.notices import Outcome
 from bot.refs import JobId
@@ -100,14 +100,12 @@ class Care:
     async def check(self, requester: Requester, account: Account) -> None:
         """Raise `NotAllowed` for who may not decide about the clips of others."""
         person = await self._people.of(account, requester.user)
-        if not (person.is_admin or self._studio.admin.is_operator(requester)):
-            raise NotAllowed("Only admins of this workspace can decide that.")
+        refuse_others(self._studio.admin, person, requester)
 
     async def decide(
         self, action: str, job_id: JobId, requester: Requester, person: Person
     ) -> Drawn:
         """A button under a report."""
-        if not (person.is_admin or self._studio.admin.is_operator(requester)):
-            raise NotAllowed("Only admins of this workspace can decide that.")
+        refuse_others(self._studio.admin, person, requester)
         await self._studio.care.decide(job_id, OUTCOMES[action], actor=requester)
         return render.draw_sentence(DECIDED[OUTCOMES[action]])

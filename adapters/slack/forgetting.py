@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from adapters.slack import buttons, pages
 from adapters.slack.blocks import Block
 from adapters.slack.parse import Person
+from adapters.slack.people import refuse_others
 from adapters.slack.render import Drawn
 from bot.errors import NotAllowed
 from bot.request import Requester
@@ -48,8 +49,7 @@ async def act(
         raise NotAllowed("Only they themselves can do that. For yourself: /ray forget me")
     if action == OWN:
         return draw(await studio.erasure.forget(requester, is_confirmed=True), requester)
-    if not (person.is_admin or studio.admin.is_operator(requester)):
-        raise NotAllowed("Only admins of this workspace can do that.")
+    refuse_others(studio.admin, person, requester)
     page = await studio.erasure.forget_other(
         requester.tenant, target, actor=requester, is_confirmed=True
     )

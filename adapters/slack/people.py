@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters.slack import refusals
 from adapters.slack.addresses import Account
@@ -15,6 +15,10 @@ from adapters.slack.parse import Person
 from bot.clock import Clock
 from bot.errors import DeliveryError, DeliveryUnavailable, NotAllowed
 from bot.log import get_logger
+from bot.request import Requester
+
+if TYPE_CHECKING:
+    from bot.studio import Administration
 
 log = get_logger(__name__)
 KNOWN_FOR = timedelta(minutes=10)
@@ -89,6 +93,12 @@ class People:
         """Those whom the configuration names may run a place, whatever Slack says of them."""
         ids = {person.user, f"{account.workspace}/{person.user}"}
         return replace(person, is_admin=True) if ids & self._admins else person
+
+
+def refuse_others(rights: Administration, person: Person, requester: Requester) -> None:
+    """Raise `NotAllowed` for who runs neither this workspace nor the bot."""
+    if not (person.is_admin or rights.is_operator(requester)):
+        raise NotAllowed("Only admins of this workspace can do that.")
 
 
 def to_person(told: object, account: Account) -> Person:
