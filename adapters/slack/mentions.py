@@ -25,8 +25,8 @@ JobAt = Callable[[MessageRef], Awaitable[JobId | None]]
 PAGE, MOST_PAGES = 200, 5
 _CLIP = re.compile(r"(r-[0-9a-z]{4,16})\b.*\.(?:mp4|jpg|png|webp)", re.DOTALL)
 NO_PICTURE = (
-    "There is no picture in that message that I can start from. Give one with your mention; where "
-    "words alone are to do, ask outside of this thread and without a file."
+    "There is no picture in that message that I can start from. Add one to your mention; for a "
+    "clip of words alone, ask outside this thread and without a file."
 )
 UNREADABLE = (
     "I cannot read this conversation, so I do not see which image you mean. Give it with your "

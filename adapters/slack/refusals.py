@@ -197,7 +197,9 @@ def to_error(refused: Refused, *, is_clip: bool = False) -> DeliveryError:
         log.error("slack.token_refused", code=code)
         return DeliveryUnavailable("Slack does not let Raybot in.", retry_after=LONG_PAUSE_SECONDS)
     if code in MOVING:
-        return DeliveryUnavailable("Slack moves that place.", retry_after=LONG_PAUSE_SECONDS)
+        return DeliveryUnavailable(
+            "Slack is moving that channel or workspace.", retry_after=LONG_PAUSE_SECONDS
+        )
     if code == MISSING_SCOPE:
         return _to_missing_scope(refused)
     if code in GONE:
@@ -214,9 +216,9 @@ def to_error(refused: Refused, *, is_clip: bool = False) -> DeliveryError:
 
 
 def _to_missing_scope(refused: Refused) -> ThreadGone:
-    needed = refused.needed or "a permission"
-    log.error("slack.scope_missing", scope=needed)
+    log.error("slack.scope_missing", scope=refused.needed)
+    named = f": {refused.needed}" if refused.needed else ""
     return ThreadGone(
-        f"Raybot lacks a permission in that workspace: {needed}. Its operator can add it to the "
+        f"Raybot lacks a permission in that workspace{named}. Its operator can add it to the "
         "app and install it again."
     )

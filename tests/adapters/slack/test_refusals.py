@@ -87,6 +87,8 @@ def test_the_missing_permission_is_named() -> None:
     assert type(error) is ThreadGone
     assert "files:write" in error.sentence
     assert "install it again" in error.sentence
+    unnamed = told(answer("missing_scope")).sentence
+    assert unnamed.startswith("Raybot lacks a permission in that workspace. Its operator")
 
 
 def test_the_sets_do_not_contradict_each_other() -> None:
