@@ -23,7 +23,8 @@ Message = Mapping[str, Any]
 JobAt = Callable[[MessageRef], Awaitable[JobId | None]]
 #: Slack gives so many replies of a thread at once, or fewer to some apps.
 PAGE, MOST_PAGES = 200, 5
-_CLIP = re.compile(r"(r-[0-9a-z]{4,16})\b.*\.(?:mp4|jpg|png|webp)", re.DOTALL)
+#: `ray-2_r-7k2m9q_a-red-fox.mp4`
+_CLIP = re.compile(r"[^_]*_(r-[0-9a-z]{4,16})(?:_.*)?\.(?:mp4|jpg|png|webp)", re.DOTALL)
 NO_PICTURE = (
     "There is no picture in that message that I can start from. Add one to your mention; for a "
     "clip of words alone, ask outside this thread and without a file."
@@ -146,7 +147,7 @@ def clip_in(message: Message, account: Account) -> ClipFrame | None:
     if not _is_ours(message, account):
         return None
     names = [str(each.get("name", "")) for each in files_in(message)]
-    named = [JobId(found[1]) for each in names if (found := _CLIP.match(each))]
+    named = [JobId(found[1]) for each in names if (found := _CLIP.fullmatch(each))]
     job_id = buttons.clip_of(action_ids(message)) or (*named, None)[0]
     return ClipFrame(job_id=job_id) if job_id is not None else None
 

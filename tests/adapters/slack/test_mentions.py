@@ -54,7 +54,13 @@ async def test_a_mention_takes_the_latest_image_of_a_thread_that_begins_with_wor
     assert frame.attachment.filename == "new.png"
 
 
-async def test_a_mention_in_a_clips_thread_goes_on_from_that_clip(community: Community) -> None:
+@pytest.mark.parametrize("has_buttons", [True, False])
+async def test_a_mention_in_a_clips_thread_goes_on_from_that_clip(
+    community: Community, has_buttons: bool
+) -> None:
+    """Where Slack refused its buttons, its file's name tells of which job it is."""
+    if not has_buttons:
+        community.slack.faults.fail("files.completeUploadExternal", "invalid_blocks")
     await community.ana.slash("/ray", "a fox", community.general)
     await community.clip()
     status = await community.status("Delivered")
