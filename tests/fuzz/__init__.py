@@ -16,7 +16,9 @@ fuzz = settings(
     max_examples=EXAMPLES or 10,
     derandomize=not EXAMPLES,
     database=None,
-    # A busy machine is no fault: `tests.fuzz.mutations.bounded` counts our own CPU time.
+    # A busy machine is no fault: `tests.fuzz.mutations.bounded` counts our own CPU time. The
+    # profile of `tests.conftest` says so, too, but this may be imported before it.
+    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 few = settings(fuzz, max_examples=max(5, EXAMPLES // 20))
