@@ -188,7 +188,6 @@ class Delivery:
         if is_last := isinstance(notice, Done | Failed | Cancelled):
             self._hosted.forget(notice.about.job_id)
         async with self._translated(message.thread, notice):
-            await self._learn_boost(message.thread)
             if is_private(message.thread):
                 # The clip took the status message's place; its last word is there already.
                 if not isinstance(notice, Done):

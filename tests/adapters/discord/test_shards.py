@@ -151,6 +151,14 @@ async def test_a_boosted_server_that_could_not_be_asked_is_asked_again(first: Fi
     assert await first.delivery.max_upload(first.thread) == 100 * MIB
 
 
+async def test_a_change_of_a_message_asks_nothing_of_its_server(first: FirstShard) -> None:
+    message = await first.post(first.thread)
+    first.line.discord.faults.add("GET", r"^/guilds/\d+$", status=503, times=2)
+    for _ in range(2):
+        await first.delivery.edit(message, n.Accepted(about=first.about))
+    assert first.line.discord.requests_to("GET", r"^/guilds/\d+$") == []
+
+
 async def test_a_private_request_remembers_who_heard_it(local_discord: LocalDiscord) -> None:
     async with local_discord.community(FIRST) as community:
         asked = await community.ana.slash("ray create", prompt="a secret fox", private=True)
