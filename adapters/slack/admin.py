@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text, near_words
@@ -13,7 +14,7 @@ from adapters.command_text import SettingsCommand
 from adapters.slack import forgetting, pages, render
 from adapters.slack.community import CHANNEL, USER, Community, channel_words
 from adapters.slack.delivery import Delivery
-from adapters.slack.parse import Person, to_decision
+from adapters.slack.parse import Person, to_decision, to_shown
 from adapters.slack.people import refuse_others
 from adapters.slack.render import Drawn
 from bot.clock import Clock
@@ -71,12 +72,12 @@ MOST_DAYS = 3650
 Act = Callable[[Requester, str], Coroutine[Any, Any, Drawn]]
 
 
-def read_admin(text: str) -> str | None:
+def read_admin(text: str, names: Mapping[str, str] = MappingProxyType({})) -> str | None:
     """What follows `admin`, with Slack's own names of people and channels.
 
     None where it is a prompt. Raises `InvalidRequest` for a typo.
     """
-    return near_words.read_admin(to_decision(text), _ACTS.split("|"))
+    return near_words.read_admin(to_decision(text, names), _ACTS.split("|"))
 
 
 class Admin:
@@ -195,9 +196,8 @@ class Admin:
             raise InvalidRequest("Say /ray admin block @person, then days and a reason if wanted.")
         days = int(found[2]) if found[2] else None
         until = self._clock.now() + timedelta(days=days) if days else None
-        await self._admin.block(
-            actor.tenant, found[1], actor=actor, until=until, reason=found[3] or ""
-        )
+        reason = to_shown(found[3] or "")
+        await self._admin.block(actor.tenant, found[1], actor=actor, until=until, reason=reason)
         return render.draw_sentence(blocked_line(found[1], days), found[1])
 
     async def _unblock(self, actor: Requester, rest: str) -> Drawn:
@@ -215,7 +215,7 @@ class Admin:
         return forgetting.draw(page, actor)
 
     async def _pause(self, actor: Requester, rest: str) -> Drawn:
-        await self._admin.pause(actor.tenant, actor=actor, message=rest)
+        await self._admin.pause(actor.tenant, actor=actor, message=to_shown(rest))
         return render.draw_sentence("Paused: nothing new is started; what runs goes on.")
 
     async def _resume(self, actor: Requester, _rest: str) -> Drawn:

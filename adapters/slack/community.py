@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.admin_text import change_words, limits_line, page_in, words_line
 from adapters.slack import pages, render
+from adapters.slack.parse import to_shown
 from adapters.slack.render import Drawn
 from bot.clock import Clock
 from bot.errors import InvalidRequest
@@ -70,7 +71,7 @@ class Community:
     async def _rules(self, actor: Requester, said: re.Match[str]) -> Drawn:
         """What everybody accepts once, in a channel where one is named first."""
         channel, label, text = said.groups()
-        rules = {"rules": (text or "").strip()}
+        rules = {"rules": to_shown(text or "").strip()}
         await self._admin.set_policy(actor.tenant, rules, actor=actor, channel=channel or "")
         where = channel_words(channel, label) if channel else "this workspace"
         done = "have to be accepted once by everybody" if rules["rules"] else "are gone"

@@ -222,7 +222,8 @@ class Slack(Delivery):
         person, own = await self._people.of(account, heard.user), account.bot_user
         names = await self._people.names(account, parse.unnamed(heard.text, own=own))
         said = parse.to_text(heard.text, own=own, names=names)
-        if heard.kind == "command" and (rest := read_admin(heard.text)) is not None:
+        called = {**names, own: "Ray"}
+        if heard.kind == "command" and (rest := read_admin(heard.text, called)) is not None:
             answer = await self._admin.answer(rest, requester, person, key=heard.key)
             await self._replies.say(heard, answer)
             return

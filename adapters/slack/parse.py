@@ -21,6 +21,8 @@ from bot.request import Frame, GenerationRequest, ImageFrame, Requester
 MOST_FRAMES = 2
 _SPECIAL = re.compile(r"<([^<>]*)>")
 _UNNAMED = re.compile(r"<@(\w+)\|?>")
+#: People and channels in what is decoded, where others may have typed `<` and `>` themselves.
+_CALLED = re.compile(r"<([@#]\w+(?:\|[^<>]*)?)>")
 _GROUP = "!subteam^"
 
 
@@ -145,13 +147,22 @@ def to_text(said: str, *, own: str = "", names: Mapping[str, str] | None = None)
     return "\n".join(" ".join(line.split(" ")) for line in bare.split("\n")).strip()
 
 
-def to_decision(said: str) -> str:
+def to_decision(said: str, names: Mapping[str, str]) -> str:
     """What an admin typed, in which people and channels still stand as Slack calls them."""
 
     def undress(found: re.Match[str]) -> str:
-        return found[0] if found[1][:1] in "@#" else _undress(found[1], "", {})
+        if found[1][:1] not in "@#":
+            return _undress(found[1], "", {})
+        called = found[1].rstrip("|")
+        name = to_words(names.get(called[1:], ""))
+        return f"<{called}|{name}>" if name else found[0]
 
     return _unescape(_SPECIAL.sub(undress, said))
+
+
+def to_shown(decision: str) -> str:
+    """What others read of that: people and channels by their names."""
+    return _CALLED.sub(lambda found: _undress(found[1], "", {}), decision)
 
 
 def _unescape(text: str) -> str:

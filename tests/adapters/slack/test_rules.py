@@ -163,3 +163,21 @@ async def test_what_admins_write_is_kept_as_they_wrote_it(community: Community) 
     await admin.resume(place, actor=actor)
     asked = await community.ana.slash("/ray", "a night of r&amp;b", community.general)
     await asked.wait_said(lambda text: "Something in your words" in text)
+
+
+async def test_people_and_channels_in_what_admins_write_are_read_by_their_names(
+    community: Community,
+) -> None:
+    boss, ana, general = boss_of(community), community.ana, community.general
+    ray, ben = community.team.bot_user, community.ben.id
+    called = f"<@{ray}>, <@{ana.id}> or <@{ben}|ben>, in <#{general.id}|general>, 1 &lt;2&gt;"
+    named = "Ask Ray, Ana or ben, in #general, 1 <2>"
+    ruled = await boss.slash("/ray", f"admin rule rules Ask {called}", general)
+    await ruled.wait_said(lambda text: "accepted once by everybody" in text)
+    asked = await ana.slash("/ray", "a red fox", general)
+    await asked.wait_said(lambda text: named in text)
+    await boss.slash("/ray", f"admin block <@{ben}> 2 Ask {called}", general)
+    paused = await boss.slash("/ray", f"admin pause Ask {called}", general)
+    await paused.wait_said(lambda text: "Paused" in text)
+    held = await community.bot.studio.admin.rules(f"slack:{community.team.id}")
+    assert (held.paused_message, [each.reason for each in held.blocked]) == (named, [named])
