@@ -35,6 +35,11 @@ def before(conn: Connection, shot: Job) -> Job | None:
     """The shot that a shot, or another try of one outside its film, goes on from."""
     while shot.shot is None and shot.retry_of is not None:
         shot = job_rows.get(conn, shot.retry_of)
+    if shot.film is not None:
+        # The place of one that failed may be another one's by now.
+        again = {each.retry_of: each for each in every(conn, shot.film)}
+        while shot.shot is None:
+            shot = again[shot.id]
     row = conn.execute(
         select(jobs).where(jobs.c.story == shot.story, jobs.c.shot == (shot.shot or 0) - 1)
     ).one_or_none()

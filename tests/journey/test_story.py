@@ -354,6 +354,8 @@ async def test_a_failed_shot_is_made_again_without_the_others(bot: RunningBot) -
     assert [each.prompt for each in posted.about.shots] == [LINES[0], "the fox walks", LINES[2]]
     assert len(bot.simulator.generations) == 4
     assert posted.charged == 3 * first.cost
+    # Also what is not in the film any more begins where the shot before it ends.
+    await again(bot, failed, "retry")
     await bot.check_books()
 
 
