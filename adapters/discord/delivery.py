@@ -101,8 +101,11 @@ class Delivery:
 
     async def max_upload(self, thread: ThreadRef) -> int:
         """The configured least, or more where the server was boosted; lowered by a refusal."""
-        async with self._translated(thread, None):
-            await self._learn_boost(thread)
+        if is_private(thread):
+            self._private.check_heard(thread, self._listening)  # Who heard it knows.
+        else:
+            async with self._translated(thread, None):
+                await self._learn_boost(thread)
         return self._max_upload(thread)
 
     def _max_upload(self, thread: ThreadRef) -> int:
@@ -318,8 +321,8 @@ class Delivery:
     async def _learn_boost(self, thread: ThreadRef) -> None:
         """What a server takes of which no gateway tells, once."""
         client, place = self._online, thread.workspace
-        is_known = place in (DIRECT, *self._boosts) or is_private(thread)
-        if is_known or knows(client, thread) or self._guild(thread):
+        is_known = place in (DIRECT, *self._boosts) or knows(client, thread)
+        if is_known or self._guild(thread):
             return
         with suppress(discord.HTTPException):
             guild = await client.fetch_guild(int(place), with_counts=False)

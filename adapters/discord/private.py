@@ -74,17 +74,18 @@ class PrivateAnswers:
     def _has_ended(self, number: int) -> bool:
         return self._clock.now() - discord.utils.snowflake_time(number) > TOKEN_LIFE
 
-    async def write(
-        self, thread: ThreadRef, notice: Notice, listening: discord.Client | None
-    ) -> MessageRef:
-        """Let its job's private answer say this; raises `ThreadGone` once its token has ended.
-
-        Only the process that heard the command can write it: who does not hear that place waits.
-        """
+    def check_heard(self, thread: ThreadRef, listening: discord.Client | None) -> None:
+        """Raise `InOtherHands` where only the process can write that heard the command."""
         number = _number(thread)
         is_ours = number in self._open or (listening is not None and hears(listening, thread))
         if not is_ours and not self._has_ended(int(number)):
             raise InOtherHands("Another process heard that command.", retry_after=1.0)
+
+    async def write(
+        self, thread: ThreadRef, notice: Notice, listening: discord.Client | None
+    ) -> MessageRef:
+        """Let its job's private answer say this; raises `ThreadGone` once its token has ended."""
+        self.check_heard(thread, listening)
         if (answer := self._answer(thread)) is None:
             raise ThreadGone(OVER)
         async with answer.turn:

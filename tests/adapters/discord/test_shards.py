@@ -98,6 +98,9 @@ async def test_a_private_answer_is_left_to_the_process_that_can_write_it(
         await first.post(thread)
     with pytest.raises(InOtherHands):
         await first.delivery.edit(answer, n.Accepted(about=first.about))
+    # A clip too large for the least that any place takes may be just right there.
+    with pytest.raises(InOtherHands):
+        await first.delivery.max_upload(thread)
     first.line.clock.move(seconds=TOKEN_LIFE.total_seconds() + 1)
     with pytest.raises(ThreadGone):
         await first.post(thread)
