@@ -72,7 +72,7 @@ class Planner:
         self._sources = Sources(database)
         self._providers = [each for each in providers if not choice.is_draining(each)]
         self.draining = [each for each in providers if choice.is_draining(each)]
-        self._adapters = adapters
+        self.adapters = adapters
         self._frames = frames
         self._defaults = defaults
         self._limits = limits
@@ -299,7 +299,7 @@ class Planner:
             copy = await self._frames.keep_copy(job.id, slot, kept, is_fleeting=is_fleeting)
             if copy is not None:
                 return copy
-        adapter = self._adapters.get(frame.attachment.adapter)
+        adapter = self.adapters.get(frame.attachment.adapter)
         if adapter is None:
             raise InvalidRequest("This image cannot be read from here.", field=slot)
         source = adapter.read(frame.attachment)
@@ -342,7 +342,7 @@ class Planner:
         has_link = stored is not None and (stored.link or "").startswith("https://")
         if await self._frames.can_hand_over(can.image_input, has_link=has_link):
             return
-        adapter = self._adapters.get(job.request.thread.adapter)
+        adapter = self.adapters.get(job.request.thread.adapter)
         if adapter is None or not adapter.limits(job.request.thread).can_host:
             raise FrameRejected(
                 "The video service fetches images by a public link, and Raybot cannot make one "

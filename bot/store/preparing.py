@@ -17,19 +17,30 @@ EARLIER = ""
 _IS_PREPARED = (jobs.c.state == JobState.RECEIVED) & jobs.c.plan.is_(None)
 
 
-def by_process(conn: Connection) -> list[tuple[JobId, str]]:
-    """Each with its process, oldest first; `EARLIER` where an earlier version wrote it."""
+def by_process(conn: Connection, adapters: Collection[str]) -> list[tuple[JobId, str]]:
+    """Each that was asked for there, oldest first, with its process.
+
+    That is `EARLIER` where an earlier version wrote it.
+    """
     rows = conn.execute(
-        select(jobs.c.id, jobs.c.prepared_by).where(_IS_PREPARED).order_by(jobs.c.created_at)
+        select(jobs.c.id, jobs.c.prepared_by)
+        .where(_IS_PREPARED, jobs.c.adapter.in_(adapters))
+        .order_by(jobs.c.created_at)
     )
     return [(JobId(row.id), row.prepared_by or EARLIER) for row in rows]
 
 
-def take_over(tx: Tx, gone: Collection[str], *, by: str) -> frozenset[JobId]:
-    """Give a process all that those had which are gone, where no other one took it first."""
+def take_over(
+    tx: Tx, gone: Collection[str], adapters: Collection[str], *, by: str
+) -> frozenset[JobId]:
+    """Give a process what those had from there which are gone, where no other one was first."""
     rows = tx.conn.execute(
         update(jobs)
-        .where(_IS_PREPARED, func.coalesce(jobs.c.prepared_by, EARLIER).in_(gone))
+        .where(
+            _IS_PREPARED,
+            jobs.c.adapter.in_(adapters),
+            func.coalesce(jobs.c.prepared_by, EARLIER).in_(gone),
+        )
         .values(prepared_by=by)
         .returning(jobs.c.id)
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from datetime import timedelta
 
 from bot.clock import Clock
 from bot.errors import BotError, StoreError
 from bot.log import get_logger, naming
+from bot.ports import Adapter
 from bot.refs import JobId
 from bot.replicas import Replicas
 from bot.store import preparing
@@ -20,15 +21,22 @@ LOOK_EVERY = timedelta(seconds=5)
 
 
 class Leftovers:
-    """Looks for requests that nobody prepares any more."""
+    """Looks for requests from this process's chats that nobody prepares any more."""
 
     def __init__(
-        self, *, database: Database, intake: Intake, clock: Clock, replicas: Replicas
+        self,
+        *,
+        database: Database,
+        intake: Intake,
+        clock: Clock,
+        replicas: Replicas,
+        adapters: Mapping[str, Adapter],
     ) -> None:
         self._database = database
         self._intake = intake
         self._clock = clock
         self._replicas = replicas
+        self._adapters = adapters
         #: The processes that were not there at the last look; one may be cut off for a moment.
         self._gone: frozenset[str] = frozenset()
 
@@ -45,7 +53,9 @@ class Leftovers:
         """
         own = self._replicas.name
         try:
-            left = await self._database.read(preparing.by_process)
+            left = await self._database.read(
+                lambda conn: preparing.by_process(conn, self._adapters)
+            )
             taken = await self._take_over({by for _, by in left} - {own})
         except StoreError as error:
             self._gone = frozenset()
@@ -64,5 +74,7 @@ class Leftovers:
         dead, self._gone = gone if self._replicas.is_single else gone & self._gone, gone
         if not dead:
             return frozenset()
-        by = self._replicas.name
-        return await self._database.write(lambda tx: preparing.take_over(tx, dead, by=by))
+        adapters, by = self._adapters, self._replicas.name
+        return await self._database.write(
+            lambda tx: preparing.take_over(tx, dead, adapters, by=by)
+        )

@@ -107,7 +107,11 @@ class Studio(Shelf):
     def _open_works(self, planner: Planner) -> None:
         database, clock, context, intake = self._database, self._clock, self._context, self._intake
         self.leftovers = Leftovers(
-            database=database, intake=intake, clock=clock, replicas=context.replicas
+            database=database,
+            intake=intake,
+            clock=clock,
+            replicas=context.replicas,
+            adapters=planner.adapters,
         )
         self.works = Works(database=database, intake=intake, menu=self._menu)
         self.preferences = Preferences(

@@ -347,6 +347,18 @@ async def test_a_database_that_is_away_ends_no_request(bot: RunningBot) -> None:
     assert (await bot.job(job.id)).state is JobState.RECEIVED
 
 
+async def test_what_was_asked_in_a_chat_of_other_processes_is_left_to_them(
+    bot: RunningBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await _left_unread(bot)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.delitem(bot.app._adapters, bot.chat.name)
+        await bot.studio.leftovers.take_up()
+        assert (await bot.job(job_id)).state is JobState.RECEIVED
+    await bot.studio.leftovers.take_up()
+    await bot.until(job_id, JobState.GENERATING)
+
+
 async def _left_unread(bot: RunningBot) -> JobId:
     """A request that was cut off before its image was read."""
     image = attach(bot, rendered.png())
