@@ -188,7 +188,10 @@ def _look_at_address(settings: Settings, desired: Desired) -> Iterator[Finding]:
 
 
 def _look_at_installations(desired: Desired) -> Iterator[Finding]:
-    yield _well("each workspace brings its own token, which is looked at when it installs the bot")
+    yield _well(
+        "each workspace brings its own token; the log says what it may not do, when it comes and "
+        "after each start"
+    )
     if not desired.served:
         yield _amiss(NOBODY)
 

@@ -19,6 +19,8 @@ from slack_sdk.oauth.installation_store.async_installation_store import AsyncIns
 from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
 
 from adapters.slack.addresses import NAME, Account
+from adapters.slack.manifest import INSTALL_PATH
+from adapters.slack.proof import lacking
 from bot.clock import Clock
 from bot.errors import ConfigError, DeliveryUnavailable, ThreadGone
 from bot.log import get_logger, register_secret
@@ -31,6 +33,7 @@ log = get_logger(__name__)
 REMOVED = "Raybot was removed from that workspace."
 RENEWED = "Raybot was installed anew in that workspace."
 UNREADABLE = "Raybot cannot read its token of this workspace. Its operator can mend that."
+CURE = f"Let one of that workspace install Raybot again: public_url, then {INSTALL_PATH}."
 SOON_SECONDS, LATER_SECONDS = 1.0, 300.0
 #: So long somebody may take to agree to an installation.
 STATE_LIVES = timedelta(minutes=10)
@@ -97,8 +100,15 @@ class Installations(AsyncInstallationStore):
             return known
         if not workspace or (kept := await self._kept(workspace)) is None:
             return None
-        account = _to_account(json.loads(kept))
-        self._known[workspace] = account
+        return self._know(_to_account(json.loads(kept)))
+
+    def _know(self, account: Account) -> Account:
+        """From now on we speak as this there; says what its token may not do, once."""
+        self._known[account.workspace] = account
+        if missing := lacking(account):
+            log.warning(
+                "slack.scopes_missing", scopes=missing, workspace=account.workspace, hint=CURE
+            )
         return account
 
     async def _kept(self, workspace: str) -> str | None:
@@ -157,8 +167,8 @@ class Installations(AsyncInstallationStore):
         account = _to_account(kept)
         name, returning = _name(account.workspace), self._places.returning(account.workspace)
         await self._vault.put(NAME, name, json.dumps(kept), also=returning)
-        self._known[account.workspace] = account
         log.info("slack.installed", workspace=account.workspace)
+        self._know(account)
 
     async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """Forget a workspace's token."""

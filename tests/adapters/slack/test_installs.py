@@ -143,6 +143,25 @@ async def test_a_token_outlasts_the_process(local_slack: LocalSlack, open_bot: O
         await second.community.clip()
 
 
+async def test_what_a_token_may_not_do_is_said_when_it_comes_and_after_a_start(
+    local_slack: LocalSlack, open_bot: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told() -> int:
+        lines = [each for each in caplog.text.splitlines() if "slack.scopes_missing" in each]
+        assert all("users:read" in each and local_slack.team.id in each for each in lines)
+        return len(lines)
+
+    local_slack.slack.oauth.left_out = {"users:read", "groups:history"}
+    async with open_bot() as first:
+        await first.install(local_slack.team)
+        assert told() == 1
+    async with open_bot() as second:
+        for words in ("a fox", "an owl"):
+            await local_slack.ana.slash("/ray", words, local_slack.general)
+        await second.community.clip()
+        assert told() == 2
+
+
 async def test_two_workspaces_know_nothing_of_each_other(
     bot: Installable, local_slack: LocalSlack
 ) -> None:

@@ -283,7 +283,8 @@ async def test_where_workspaces_install_it_their_tokens_are_looked_at_then(
 ) -> None:
     well, amiss = await said(portal, {"T0OWLS": ()}, public_url=ADDRESS, **MANY)
     assert well[1:] == [
-        "each workspace brings its own token, which is looked at when it installs the bot"
+        "each workspace brings its own token; the log says what it may not do, when it comes and "
+        "after each start"
     ]
     assert amiss == []
     assert portal.calls == []
