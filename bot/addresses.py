@@ -9,7 +9,6 @@ import asyncio
 import functools
 import re
 import socket
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +18,8 @@ from urllib.parse import urlsplit
 import anyio.lowlevel
 import httpx
 
-from bot.errors import AddressRefused, ConfigError
+from bot.errors import AddressRefused
+from bot.http import tls
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """All addresses of a host name, as text; raises `OSError` where there are none."""
@@ -129,14 +129,9 @@ async def resolve_apart(host: str, port: int) -> list[str]:
     return await system_resolve(host, port, threads=_LOOK_UPS)
 
 
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
-
-
 def connect_directly() -> httpx.AsyncBaseTransport:
     """Speak to the address itself; a proxy would resolve the name again."""
-    return httpx.AsyncHTTPTransport(verify=_tls(), trust_env=False)
+    return httpx.AsyncHTTPTransport(verify=tls(), trust_env=False)
 
 
 async def load_early() -> None:
@@ -144,13 +139,6 @@ async def load_early() -> None:
 
     Raises `ConfigError` where the certificates that the environment names cannot be read.
     """
-    try:
-        _tls()
-    except OSError as error:
-        raise ConfigError(
-            "The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read. "
-            "Correct it, or unset it."
-        ) from error
     async with connect_directly():
         await anyio.lowlevel.checkpoint()
 

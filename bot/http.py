@@ -23,6 +23,7 @@ import stamina
 from httpx_aiohttp import AiohttpTransport
 
 from bot.errors import (
+    ConfigError,
     ProviderAuthError,
     ProviderError,
     ProviderOutOfCredits,
@@ -89,13 +90,11 @@ class _Transport(httpx.AsyncBaseTransport):
         self._keep_alive = keep_alive
         self._observe = observe
         # The session must be made inside the running loop, hence by the first request.
-        self._inner = AiohttpTransport(
-            verify=_ssl_context(), trust_env=False, client=self._create_session
-        )
+        self._inner = AiohttpTransport(verify=tls(), trust_env=False, client=self._create_session)
 
     def _create_session(self) -> aiohttp.ClientSession:
         connector = GuardedConnector(
-            ssl=_ssl_context(), limit=self._max_connections, force_close=not self._keep_alive
+            ssl=tls(), limit=self._max_connections, force_close=not self._keep_alive
         )
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
@@ -134,8 +133,18 @@ class _Stream(httpx.AsyncByteStream):
 
 
 @functools.cache
-def _ssl_context() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)
+def tls() -> ssl.SSLContext:
+    """What all connections are secured with, also those to links of other people.
+
+    Raises `ConfigError` where the certificates that the environment names cannot be read.
+    """
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigError(
+            "The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read. "
+            "Correct it, or unset it."
+        ) from error
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import addresses
 from bot.addresses import (
     Guard,
     is_public_address,
@@ -26,6 +25,7 @@ from bot.addresses import (
     system_resolve,
 )
 from bot.errors import AddressRefused, ConfigError
+from bot.http import tls
 from tests.public_host import ADDRESS, PublicHost, redirect
 
 FIRST_LINK = """
@@ -408,7 +408,7 @@ async def test_certificates_that_cannot_be_read_are_said_at_the_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
-    addresses._tls.cache_clear()
+    tls.cache_clear()
     with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
         await load_early()
 

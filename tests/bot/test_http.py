@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import pytest
@@ -31,9 +32,11 @@ from bot.http import (
     read_json,
     read_retry_after,
     read_time,
+    tls,
     to_error,
 )
 from bot.send_guard import send_only_while
+from tests.faults.certificates import Authority
 from tests.ports import free_port
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -465,3 +468,26 @@ def test_no_body_upsets_the_reader(body: bytes) -> None:
 def test_times_are_aware(value: object, iso: str | None) -> None:
     time = read_time(value)
     assert (time.isoformat() if time else None) == iso
+
+
+async def test_a_service_may_be_signed_by_whom_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(own.file))
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await writer.drain()
+        writer.close()
+
+    tls.cache_clear()
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=own.context())
+    try:
+        port = server.sockets[0].getsockname()[1]
+        async with create_client(base_url=f"https://127.0.0.1:{port}") as client:
+            assert (await client.get("/")).json() == {}
+    finally:
+        server.close()
+        tls.cache_clear()

@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bot import addresses, http
+from bot import http
 from tests.faults.certificates import Authority
 from tests.faults.outages import before, through
 from tests.faults.proxy import Fault, FaultProxy
@@ -98,11 +98,7 @@ class Grumbler:
 
 def _trust(authority: Authority) -> None:
     """Whatever of the bot speaks TLS takes its word, as if it came with the list of all."""
-    for each in (
-        aiohttp.connector._SSL_CONTEXT_VERIFIED,
-        http._ssl_context(),
-        addresses._tls(),
-    ):
+    for each in (aiohttp.connector._SSL_CONTEXT_VERIFIED, http.tls()):
         each.load_verify_locations(authority.file)
 
 

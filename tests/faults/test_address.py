@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import certifi
 import pytest
 
 from bot import http
@@ -36,12 +35,12 @@ NAME = "video.test"
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
-    """Whom the bot trusts in this test, as if it came with the list of all authorities."""
+    """Whom the bot trusts in this test, because its operator says so."""
     own = Authority(tmp_path)
-    monkeypatch.setattr(certifi, "where", lambda: str(own.file))
-    http._ssl_context.cache_clear()
+    monkeypatch.setenv("SSL_CERT_FILE", str(own.file))
+    http.tls.cache_clear()
     yield own
-    http._ssl_context.cache_clear()
+    http.tls.cache_clear()
 
 
 async def waits(bot: RunningBot, words: str) -> None:
