@@ -134,7 +134,7 @@ class _Stream(httpx.AsyncByteStream):
 
 @functools.cache
 def tls() -> ssl.SSLContext:
-    """What all connections are secured with, also those to links of other people.
+    """What connections to services are secured with, and to the links of other people.
 
     Raises `ConfigError` where the certificates that the environment names cannot be read.
     """

@@ -72,14 +72,21 @@ class PrivateAnswers:
         return is_closed or self._has_ended(interaction.id)
 
     def _has_ended(self, number: int) -> bool:
-        return self._clock.now() - discord.utils.snowflake_time(number) > TOKEN_LIFE
+        return self._age(number) > TOKEN_LIFE
+
+    def _age(self, number: int) -> timedelta:
+        return self._clock.now() - discord.utils.snowflake_time(number)
 
     def check_heard(self, thread: ThreadRef, listening: discord.Client | None) -> None:
-        """Raise `InOtherHands` where only the process can write that heard the command."""
+        """Raise `InOtherHands` where only the process can write that heard the command.
+
+        It may have ended, so the longer ago that was, the longer the pause.
+        """
         number = _number(thread)
         is_ours = number in self._open or (listening is not None and hears(listening, thread))
         if not is_ours and not self._has_ended(int(number)):
-            raise InOtherHands("Another process heard that command.", retry_after=1.0)
+            pause = max(1.0, self._age(int(number)) / timedelta(minutes=1))
+            raise InOtherHands("Another process heard that command.", retry_after=pause)
 
     async def write(
         self, thread: ThreadRef, notice: Notice, listening: discord.Client | None

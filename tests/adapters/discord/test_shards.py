@@ -101,6 +101,10 @@ async def test_a_private_answer_is_left_to_the_process_that_can_write_it(
     # A clip too large for the least that any place takes may be just right there.
     with pytest.raises(InOtherHands):
         await first.delivery.max_upload(thread)
+    first.line.clock.move(minutes=10)
+    with pytest.raises(InOtherHands) as later:
+        await first.post(thread)
+    assert (later.value.retry_after or 0) >= 10
     first.line.clock.move(seconds=TOKEN_LIFE.total_seconds() + 1)
     with pytest.raises(ThreadGone):
         await first.post(thread)
