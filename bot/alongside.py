@@ -11,18 +11,21 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def alongside(work: Awaitable[T]) -> AsyncIterator[asyncio.Task[T]]:
+async def alongside(
+    work: Awaitable[T], *, again_after: float | None = None
+) -> AsyncIterator[asyncio.Task[T]]:
     """Carry it out while the block runs, then give it up; its own end is no end of the block.
 
-    What it met is for the block to ask.
+    What it met is for the block to ask. Work that libraries wait for is cancelled again after so
+    many seconds: their `wait_for`, up to Python 3.11, may lose one cancel.
     """
     task = asyncio.ensure_future(work)
     try:
         yield task
     finally:
-        if not task.done():
+        while not task.done():
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=again_after)
 
 
 async def end(*groups: Collection[asyncio.Task[None]]) -> None:

@@ -320,16 +320,14 @@ class Session:
             self._has_listened |= client.has_listened
 
     async def _stay(self, client: Client) -> None:
-        """Stay connected until cancelled; `wait_for`, up to Python 3.11, may lose one cancel."""
-        async with alongside(self._wire.connect(client, self._wire.token)) as staying:
-            try:
-                async with alongside(self._until_lost(client)) as watching:
-                    await asyncio.wait({staying, watching}, return_when=asyncio.FIRST_COMPLETED)
-                    is_lost = not staying.done()
-            finally:
-                while not staying.done():
-                    staying.cancel()
-                    await asyncio.wait({staying}, timeout=CANCEL_AGAIN_SECONDS)
+        """Stay connected until cancelled."""
+        connecting = self._wire.connect(client, self._wire.token)
+        async with (
+            alongside(connecting, again_after=CANCEL_AGAIN_SECONDS) as staying,
+            alongside(self._until_lost(client)) as watching,
+        ):
+            await asyncio.wait({staying, watching}, return_when=asyncio.FIRST_COMPLETED)
+            is_lost = not staying.done()
         if is_lost:
             raise DeliveryUnavailable("Discord was away for minutes.")
         await staying

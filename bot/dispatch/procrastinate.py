@@ -160,7 +160,10 @@ class ProcrastinateDispatcher:
         async with await psycopg.AsyncConnection.connect(conninfo(self._url), **connect_args()):
             pass
         workers = [self._to_worker(number) for number in range(WORKERS)]
-        async with self._app.open_async(), alongside(self._beat(workers)):
+        async with (
+            self._app.open_async(),
+            alongside(self._beat(workers), again_after=AGAIN_SECONDS),
+        ):
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(_run(each)) for each in workers]
@@ -314,7 +317,14 @@ class LeftToOthers(BaseRetryStrategy):
 
 async def _run(worker: Worker) -> None:
     try:
-        await worker.run()  # type: ignore[no-untyped-call]  # procrastinate says nothing of it
+        async with alongside(worker.run()) as running:  # type: ignore[no-untyped-call]  # procrastinate says nothing of it
+            try:
+                await asyncio.wait({running})
+            except asyncio.CancelledError:
+                # Where it was about to register its cancel may be lost, as said in `alongside`.
+                worker.stop()  # type: ignore[no-untyped-call]  # nor of that
+                raise
+        running.result()
     finally:
         worker.worker_id = None  # So that nobody says any more that it lives.
 

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import psycopg
 import pytest
 from procrastinate import exceptions
+from procrastinate.manager import JobManager
 from procrastinate.worker import Worker
 from psycopg.sql import SQL
 
@@ -461,6 +462,32 @@ async def test_rows_without_a_nudge_are_found(url: str, database: Database) -> N
     # The first nudge may have been taken before the second sweep.
     assert process.advanced[:2] == [B, A]
     assert B not in process.advanced[1:]
+
+
+@pytest.mark.parametrize("call", ["register_worker", "update_heartbeat"])
+async def test_a_process_ends_though_a_cancel_was_lost(
+    url: str, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """As in the pool of connections, where a cancel comes together with one that is free."""
+    asked, lost, was = asyncio.Event(), asyncio.Event(), getattr(JobManager, call)
+
+    async def lose_a_cancel(manager: JobManager, *arguments: Any) -> Any:
+        asked.set()
+        if not lost.is_set():
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            lost.set()
+        return await was(manager, *arguments)
+
+    monkeypatch.setattr(JobManager, call, lose_a_cancel)
+    process = Process(url)
+    await process.dispatcher.open()
+    running = asyncio.ensure_future(process.dispatcher.run(process.advance))
+    await asked.wait()
+    assert await process.dispatcher.drain(20) > 0, "it has ended in time"
+    running.cancel()
+    await asyncio.wait({running})
+    assert lost.is_set()
 
 
 async def test_what_died_in_hand_goes_on_with_whoever_lives(url: str, database: Database) -> None:
