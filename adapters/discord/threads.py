@@ -77,7 +77,7 @@ class Threads:
         try:
             if asked is not None:
                 # Known beforehand, as its id is the message's: so nobody who asks alike takes it.
-                await self._studio.remember(NAME, "asked", asked.message, job_id=about.job_id)
+                await self._studio.claim("asked", asked.message, job_id=about.job_id)
                 message = channel.get_partial_message(int(asked.message))
                 return str((await message.create_thread(name=to_name(about))).id)
             return await self._open_alone(channel, about, is_tried=is_tried)
@@ -126,7 +126,7 @@ class Threads:
         return None
 
     async def _claim(self, thread: str, about: About) -> bool:
-        return await self._studio.claim(NAME, "thread", thread, job_id=about.job_id)
+        return await self._studio.claim("thread", thread, job_id=about.job_id)
 
 
 def to_name(about: About) -> str:

@@ -18,7 +18,6 @@ from bot.store.jobs import IS_WHOLE, change, get, to_job
 from bot.store.portable import insert
 from bot.store.schema import attempts, erasures, jobs, messages
 from bot.store.schema import places as places_table
-from bot.store.schema import settings as chosen
 from bot.store.transaction import Tx
 
 #: What is said of what was removed, to whoever still has its id.
@@ -179,7 +178,7 @@ def blank(tx: Tx, job_id: JobId, now: datetime, *, is_gone: bool) -> None:
         erased_at=now,
     )
     tx.conn.execute(change_rows(attempts).where(attempts.c.job_id == job_id).values(submission={}))
-    tx.conn.execute(delete(chosen).where(chosen.c.scope == settings.job_scope(job_id)))
+    settings.forget_job(tx, job_id)
 
 
 def _bare(work: AnyWork) -> AnyWork:

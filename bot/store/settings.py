@@ -11,9 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    Text,
     bindparam,
-    cast,
     delete,
     exists,
     func,
@@ -30,12 +28,14 @@ from bot.errors import ProviderClosed, ProviderRetired
 from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
 from bot.request import Requester
-from bot.store.plain_text import to_json
 from bot.store.portable import insert_new, put
 from bot.store.schema import audit_log, blocks, boots, jobs, operator_notices, settings
 from bot.store.transaction import Tx
 
 _JOB = "job:"
+#: So begins the scope of what one job at most has; whose it is, stands there as its `_OWNER`.
+_CLAIM = "claim:"
+_OWNER = "job"
 AUDIT_PAGE = 20
 EVERY_LINE = AuditSearch()
 _CHOSEN = select(settings.c.chosen).where(settings.c.scope == bindparam("of_scope"))
@@ -163,13 +163,14 @@ def choose(tx: Tx, scope: str, changes: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def claim(tx: Tx, scope: str, name: str, value: str) -> bool:
-    """Choose for a job what no other one has, under whatever name; False where one has it."""
-    of_others = settings.c.scope.startswith(_JOB, autoescape=True), settings.c.scope != scope
-    has_it = cast(settings.c.chosen, Text).contains(to_json(value), autoescape=True)
-    if tx.conn.execute(select(exists().where(*of_others, has_it))).scalar_one():
+def claim(tx: Tx, job_id: JobId, name: str, value: str) -> bool:
+    """Choose for a job what no other one claimed, under whatever name; False where one did."""
+    scope = f"{_CLAIM}{value}"
+    own = {_OWNER: job_id}
+    is_new = insert_new(tx, settings, {"scope": scope, "chosen": own})
+    if not is_new and chosen(tx.conn, scope) != own:
         return False
-    choose(tx, scope, {name: value})
+    choose(tx, job_scope(job_id), {name: value})
     return True
 
 
@@ -181,11 +182,24 @@ def accept_rules(tx: Tx, requester: Requester, rules: str, now: datetime) -> Non
 
 
 def forget_ended(tx: Tx, before: datetime) -> int:
-    """Drop what adapters kept for jobs that ended before this time; of how many."""
-    job_id = func.substr(settings.c.scope, len(_JOB) + 1)
-    has_ended = exists().where(jobs.c.id == job_id, jobs.c.ended_at < before)
-    of_jobs = settings.c.scope.startswith(_JOB, autoescape=True)
-    return tx.conn.execute(delete(settings).where(of_jobs, has_ended)).rowcount
+    """Drop what adapters kept for jobs that ended before this time; how many rows."""
+    scope = settings.c.scope
+    of_job = scope.startswith(_JOB, autoescape=True), func.substr(scope, len(_JOB) + 1)
+    owner = settings.c.chosen[_OWNER].as_string()
+    claimed = scope.startswith(_CLAIM, autoescape=True), owner
+    has_ended = [
+        each & exists().where(jobs.c.id == job_id, jobs.c.ended_at < before)
+        for each, job_id in (of_job, claimed)
+    ]
+    return tx.conn.execute(delete(settings).where(or_(*has_ended))).rowcount
+
+
+def forget_job(tx: Tx, job_id: JobId) -> None:
+    """Drop what adapters kept for a job, and what it claimed."""
+    scope, own = settings.c.scope, job_scope(job_id)
+    kept = [f"{_CLAIM}{value}" for value in chosen(tx.conn, own).values()]
+    claimed = scope.in_(kept) & (settings.c.chosen[_OWNER].as_string() == job_id)
+    tx.conn.execute(delete(settings).where(or_(scope == own, claimed)))
 
 
 def forget_place(tx: Tx, tenant: str) -> None:

@@ -202,10 +202,9 @@ class Shelf:
         scope = settings.adapter_scope(adapter, job_id)
         await self._database.write(lambda tx: settings.choose(tx, scope, {name: value}))
 
-    async def claim(self, adapter: str, name: str, value: str, *, job_id: JobId) -> bool:
-        """The same of what one job at most may have; False where another one has it."""
-        scope = settings.adapter_scope(adapter, job_id)
-        return await self._database.write(lambda tx: settings.claim(tx, scope, name, value))
+    async def claim(self, name: str, value: str, *, job_id: JobId) -> bool:
+        """The same of what one job at most may have; False where another one claimed it."""
+        return await self._database.write(lambda tx: settings.claim(tx, job_id, name, value))
 
     async def tell_operator(self, about: str, sentence: str) -> None:
         """Leave a notice for the operator, once a day for what it is `about`."""
