@@ -39,6 +39,8 @@ log = get_logger(__name__)
 TRIES_AGAIN = "Raybot tries again by itself."
 #: A proxy may answer so although the request went on to the service.
 DOUBTFUL = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.CONFLICT}
+#: What a service says of one thing that it does not have any more.
+GONE = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
 #: What a service says beforehand of an address that it is going to close (RFC 8594, RFC 9745).
 FAREWELLS = ("sunset", "deprecation")
 LONGEST_DATE = 60
@@ -178,6 +180,15 @@ class Service:
 
         Raises `ProviderUnavailable`, or what `read_error` makes of the reply.
         """
+        return await self._get(path, params, absent={httpx.codes.NOT_FOUND})
+
+    async def get_one(self, path: str) -> dict[str, Any] | None:
+        """The same of one of many, which may be gone (410) though the address is not closed."""
+        return await self._get(path, {}, absent=GONE)
+
+    async def _get(
+        self, path: str, params: Mapping[str, str | int], *, absent: Collection[int]
+    ) -> dict[str, Any] | None:
         try:
             response = await get_with_retries(
                 self._reader, path, params=params, attempts=2, turn=self._turn
@@ -185,7 +196,7 @@ class Service:
         except httpx.HTTPError as error:
             raise self._away(error) from error
         self._note(response)
-        if response.status_code == httpx.codes.NOT_FOUND:
+        if response.status_code in absent:
             return None
         if not response.is_success:
             refusal = self._refuse(response)

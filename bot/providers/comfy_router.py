@@ -248,17 +248,11 @@ class ComfyRouter(OverHttp):
         self, ids: Collection[GenerationId], tell: Tell = to_nobody
     ) -> Mapping[GenerationId, Generation]:
         """One by one; left out are the unknown, and those that were answered at once."""
-        return await look_at_each(sorted(ids), self._look_while_kept, tell=tell)
-
-    async def _look_while_kept(self, own_id: GenerationId) -> Generation | None:
-        try:
-            return await self._look(own_id)
-        except errors.ProviderRetired:  # Its time at Comfy is over.
-            return None
+        return await look_at_each(sorted(ids), self._look, tell=tell)
 
     async def _look(self, own_id: GenerationId) -> Generation | None:
         route = to_route(own_id)
-        row = await self._api.get(f"{route}/status") if route else None
+        row = await self._api.get_one(f"{route}/status") if route else None
         if route is None or row is None:
             return None
         if row.get("status") != "COMPLETED":
@@ -269,7 +263,7 @@ class ComfyRouter(OverHttp):
             failure = to_failure(read_reply(reply)[1], bucket)
             can_retry = failure.code == "service"
             return Generation(id=own_id, state="failed", failure=failure, can_retry=can_retry)
-        result = read_generation(await self._api.get(route))
+        result = read_generation(await self._api.get_one(route))
         return replace(result, id=own_id) if result else None
 
     async def cancel(self, generation_id: GenerationId) -> bool:

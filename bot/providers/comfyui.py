@@ -163,11 +163,12 @@ class ComfyUI(OverHttp):
     async def _queue(self) -> list[Prompt]:
         return list(read_queue(await self._api.get("queue")))
 
-    async def _history(self, path: str, **params: int) -> list[Prompt]:
-        return list(read_history(await self._api.get(path, **params), self._base_url))
+    async def _history(self, own_id: GenerationId) -> list[Prompt]:
+        row = await self._api.get_one(f"history/{quote(own_id, safe='')}")
+        return list(read_history(row, self._base_url))
 
     async def _ended(self, own_id: GenerationId) -> Generation | None:
-        history = await self._history(f"history/{quote(own_id, safe='')}")
+        history = await self._history(own_id)
         return next((each.generation for each in history if each.generation.id == own_id), None)
 
     async def find(
@@ -180,8 +181,9 @@ class ComfyUI(OverHttp):
         """
         own_id = GenerationId(to_uuid(submission))
         seen = await self._queue()
-        seen += await self._history(f"history/{own_id}")
-        seen += await self._history("history", max_items=NEWEST)
+        seen += await self._history(own_id)
+        newest = await self._api.get("history", max_items=NEWEST)
+        seen += read_history(newest, self._base_url)
         for each in seen:
             if each.generation.id == own_id or each.seed == to_seed(own_id):
                 return ports.Found(generations=(each.generation,))

@@ -28,6 +28,7 @@ from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
 from bot.service import (
+    GONE,
     Address,
     OverHttp,
     Service,
@@ -239,14 +240,14 @@ class Fal(OverHttp):
         generation = fal_queue.read_result(
             generation_id, status, body, told=fal_queue.read_told(row)
         )
-        if generation is None and response.is_error and status != httpx.codes.NOT_FOUND:
+        if generation is None and response.is_error and status not in GONE:
             raise read_error(response, name=self.name)
         return generation
 
     async def _status(self, generation_id: GenerationId) -> Mapping[str, object] | None:
         if not fal_queue.ID.fullmatch(generation_id):
             return None
-        return await self._api.get(f"{_path(generation_id)}/status")
+        return await self._api.get_one(f"{_path(generation_id)}/status")
 
     async def find(
         self, submission: Submission, owned: Collection[GenerationId]

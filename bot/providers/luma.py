@@ -43,7 +43,7 @@ from bot.list_paging import Horizon, ReadAhead, Rounds, Times, Turns, reaches
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
-from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
+from bot.service import GONE, Address, OverHttp, ServiceTable, look_at_each, open_service
 from bot.tables import Dollars, micros
 from bot.tariffs import PerPiece, PerPixel, Tariff
 
@@ -56,8 +56,8 @@ CREDITS = "The account at Luma has no credits left; its owner can add some there
 KEY = "Luma refuses this key. Those of its newer Agents API (luma-api-…) do not work here."
 NOT_DONE = "Luma does not do this to clips any more."
 CLOSED = "Luma has closed this address. Set up its newer Agents API, fal or Replicate."
-#: It is not there any more; a deletion that is refused so is worth another try.
-GONE, TO_TRY_AGAIN = (404, 410), (401, 403, 408, 429)
+#: A deletion that is refused so is worth another try.
+TO_TRY_AGAIN = (401, 403, 408, 429)
 #: More than a page has, by the documents: how many come shows how long one may be.
 ASKED = 150
 PAGE, MAX_PAGES, FEW, STRAGGLERS = 100, 20, 2, 5
@@ -333,7 +333,7 @@ class Luma(OverHttp):
         return rows, times, not rows if has_more is None else not has_more
 
     async def _row(self, generation_id: GenerationId) -> Row | None:
-        return await self._api.get(f"generations/{quote(bare(generation_id), safe='')}")
+        return await self._api.get_one(f"generations/{quote(bare(generation_id), safe='')}")
 
     async def observe(self, generation_id: GenerationId) -> dict[str, str]:
         """How its list is ordered and how long a page may be, and what it echoes of a request."""

@@ -173,7 +173,7 @@ class LumaAgents(OverHttp):
         if not isinstance(file_id, str) or not file_id:
             raise errors.ProviderUnavailable(provider=self.name)
         while not self._is_ready(row):
-            row = await self._api.get(f"files/{quote(file_id, safe='')}")
+            row = await self._api.get_one(f"files/{quote(file_id, safe='')}")
             if not self._is_ready(row):
                 later = self._clock.now() + timedelta(seconds=FILE_LOOK_SECONDS)
                 await self._clock.wait(asyncio.Event(), later)
@@ -219,7 +219,7 @@ class LumaAgents(OverHttp):
         self, generation_id: GenerationId, tell: Tell
     ) -> Generation | errors.ProviderError | None:
         try:
-            row = await self._api.get(f"generations/{quote(generation_id, safe='')}")
+            row = await self._api.get_one(f"generations/{quote(generation_id, safe='')}")
         except errors.ProviderError as error:
             return error
         generation = read_generation(row)

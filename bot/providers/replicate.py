@@ -223,7 +223,7 @@ class Replicate(OverHttp):
         return rows, unquote(words[1]) if words else "", following is None
 
     async def _row(self, generation_id: GenerationId) -> Row | None:
-        return await self._api.get(f"predictions/{quote(generation_id, safe='')}")
+        return await self._api.get_one(f"predictions/{quote(generation_id, safe='')}")
 
     async def cancel(self, generation_id: GenerationId) -> bool:
         """Only before it begins: Replicate bills what it calls `canceled`, not `aborted`.

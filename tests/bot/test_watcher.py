@@ -364,7 +364,7 @@ async def test_an_answer_that_trips_the_reader_ends_nothing_and_is_told(
 
 @pytest.mark.parametrize(
     ("status", "detail", "words"),
-    [(401, "Invalid API key is provided", "refuses this key"), (410, "Gone", "has closed this")],
+    [(401, "Invalid API key is provided", "refuses this key"), (405, "No", "has closed this")],
 )
 async def test_what_only_the_operator_mends_is_told_once_where_nothing_is_submitted(
     start_bot: Callable[..., Any], status: int, detail: str, words: str

@@ -274,6 +274,16 @@ async def test_an_unknown_generation_is_left_out(stage: Stage) -> None:
     assert await stage.provider.check([stranger]) == {}
 
 
+@pytest.mark.parametrize("status", [404, 410])
+async def test_one_that_is_gone_is_left_out_and_closes_no_service(
+    stage: Stage, status: int
+) -> None:
+    gone = await stage.submit()
+    stage.server.faults.refuse("get", status, "Gone")
+    await stage.finish()
+    assert await stage.provider.check([gone]) == {}
+
+
 async def test_one_that_cannot_be_read_hides_no_other(stage: Stage) -> None:
     ids = [await stage.submit(attempt) for attempt in (1, 2)]
     await stage.finish()

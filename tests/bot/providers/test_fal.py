@@ -505,8 +505,9 @@ async def test_a_result_that_cannot_be_read_is_looked_at_again(
     server.result = (400, {"detail": "Request is still in progress"})
     with pytest.raises(ProviderUnavailable):
         await fal.check([ID])
-    server.result = (404, recorded("not_found"))
-    assert await fal.check([ID]) == {}
+    for status in (404, 410):
+        server.result = (status, recorded("not_found"))
+        assert await fal.check([ID]) == {}
     server.result = (200, None)
     assert (await fal.check([ID]))[ID].state == "completed"
 
