@@ -16,6 +16,7 @@ from bot.errors import (
     ProviderClosed,
     ProviderError,
     ProviderRejected,
+    ProviderRetired,
     ProviderUnavailable,
     Stale,
     StoreError,
@@ -374,10 +375,12 @@ def _note_refusal(
     tx: Tx, submission: Submission, error: ProviderError | None, now: datetime
 ) -> None:
     """Tell the operator of what only they can mend, and of a job that is refused for ever."""
-    job_id = submission.job_id
+    job_id, model = submission.job_id, submission.work.model
     if isinstance(error, ProviderClosed):
-        key = settings.closed_key(error, now)
-        settings.note_operator(tx, key, error.sentence, now, job_id)
+        key = settings.closed_key(error, now, model)
+        is_of_model = model and isinstance(error, ProviderRetired)
+        which = f" It was asked for {model}." if is_of_model else ""
+        settings.note_operator(tx, key, f"{error.sentence}{which}", now, job_id)
     elif submission.attempt >= TRIES_BEFORE_TELLING:
         sentence = f"{job_id} cannot be submitted; Raybot keeps trying, see its log."
         settings.note_operator(tx, f"stuck:{job_id}:submit", sentence, now, job_id)

@@ -319,10 +319,11 @@ def note_operator(
     insert_new(tx, operator_notices, row)
 
 
-def closed_key(error: ProviderClosed, now: datetime) -> str:
-    """The operator hears once that an address is closed for good, else once a day."""
-    when = "" if isinstance(error, ProviderRetired) else f":{now:%Y-%m-%d}"
-    return f"{PROVIDER}:{error.provider}:{type(error).__name__}{when}"
+def closed_key(error: ProviderClosed, now: datetime, model: str = "") -> str:
+    """The operator hears once that an address, or this model, is closed, else once a day."""
+    of_what = model if isinstance(error, ProviderRetired) else f"{now:%Y-%m-%d}"
+    key = f"{PROVIDER}:{error.provider}:{type(error).__name__}"
+    return f"{key}:{of_what}" if of_what else key
 
 
 def withdraw(tx: Tx, key: str) -> bool:

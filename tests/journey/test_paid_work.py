@@ -271,6 +271,23 @@ async def test_a_model_that_is_gone_holds_up_nobody_else_for_long(
     assert job.attempt >= OWN_REFUSALS
 
 
+async def test_of_each_model_that_is_gone_the_operator_hears_once(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    async def gone(_: Submission) -> Generation:
+        raise ProviderRetired("This model is gone.", provider="luma")
+
+    monkeypatch.setattr(luma(bot), "submit", gone)
+    asked = [await bot.ask("a ship", model=each) for each in ("ray-2", "ray-2", "ray-flash-2")]
+    async with asyncio.timeout(30):
+        while not all([(await bot.job(each)).attempt for each in asked]):
+            await bot.clock.let_pass(minutes=1)
+    assert [each.sentence for each in await bot.notes()] == [
+        "This model is gone. It was asked for ray-2.",
+        "This model is gone. It was asked for ray-flash-2.",
+    ]
+
+
 async def test_a_job_that_was_put_aside_keeps_no_slot(
     tmp_path: Path,
     simulator: Simulator,
