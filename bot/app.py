@@ -305,8 +305,7 @@ class App:
         if self.database.is_shared:
             return  # Whoever acts needs none of its processes.
         path = self._config.bot.data_dir / ADDRESS_FILE
-        written = startup.written_down(self._web.private_address, path)
-        self._stack.enter_context(written)
+        self._stack.enter_context(startup.written_down(self._web.private_address, path))
 
     # ---- running -------------------------------------------------------------------------
 
@@ -381,6 +380,8 @@ class App:
     def _housekeeping(self) -> Housekeeping:
         return Housekeeping(
             database=self.database,
+            dispatcher=self._dispatcher,
+            providers=self._providers.values(),
             clips=self._clips,
             frames=self._frames,
             table=self._config.bot,

@@ -1,4 +1,4 @@
-"""The house's own chores: retention, and an hourly look at the books."""
+"""The house's own chores: retention, who sleeps for too long, an hourly look at the books."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from bot.errors import BotError, StoreError
 from bot.frames import Frames
 from bot.log import get_logger
 from bot.metrics import Metrics
+from bot.ports import Dispatcher, Provider
 from bot.refs import JobId
-from bot.store import inbox, integrity, jobs, settings, sittings, stories
+from bot.store import inbox, integrity, jobs, queues, settings, sittings, stories
 from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.tables import BotTable
 
 log = get_logger(__name__)
@@ -26,15 +28,18 @@ KEPT_FOR_JOBS = timedelta(days=3)
 KNOWN_KEYS = timedelta(hours=25)
 #: How long an unanswered delivery is kept: nobody waits for an answer any longer.
 UNDONE_FOR = timedelta(days=1)
+OVERSLEPT = "jobs that sleep for too long"
 
 
 class Housekeeping:
-    """Retention, and the look at the books: at the start and every hour."""
+    """The chores: of jobs that oversleep and the books at the start, and of all every hour."""
 
     def __init__(
         self,
         *,
         database: Database,
+        dispatcher: Dispatcher,
+        providers: Collection[Provider],
         clips: Clips,
         frames: Frames,
         table: BotTable,
@@ -42,6 +47,8 @@ class Housekeeping:
         metrics: Metrics,
     ) -> None:
         self._database = database
+        self._dispatcher = dispatcher
+        self._providers = providers
         self._clips = clips
         self._frames = frames
         self._table = table
@@ -51,6 +58,7 @@ class Housekeeping:
     async def run(self) -> None:
         """Do the chores every hour until cancelled; one that fails spoils no other."""
         try:
+            await self._try(OVERSLEPT, self._wake_overslept)
             await self._try("the books", self.verify_books)
             while True:
                 await self._clock.wait(asyncio.Event(), self._clock.now() + CLEAN_EVERY)
@@ -63,6 +71,7 @@ class Housekeeping:
     async def clean(self) -> None:
         """Drop what is past its time, as far as it can be."""
         chores = {
+            OVERSLEPT: self._wake_overslept,
             "old clips": self._clean_clips,
             "old images": self._clean_images,
             "what chats keep of old jobs": self._forget_ended,
@@ -84,6 +93,19 @@ class Housekeeping:
             sentence = f"Housekeeping fails at {what}, and tries again each hour: {error.sentence}"
             with suppress(StoreError):
                 await self._note(key, sentence, now)
+
+    async def _wake_overslept(self) -> None:
+        """Wake what was put off while the wall clock was ahead, also by another process."""
+        now, own = self._clock.now(), [each.limits.submit_seconds for each in self._providers]
+
+        def wake(tx: Tx) -> int:
+            woken = queues.wake_overslept(tx, now, submit_seconds=max(own, default=0.0))
+            for job_id, at in woken:
+                self._dispatcher.wake(tx, job_id, at)
+            return len(woken)
+
+        if count := await self._database.write(wake):
+            log.warning("clock.was_ahead", jobs=count)
 
     async def _clean_clips(self) -> None:
         days, in_use = self._table.clip_retention_days, await self._in_use()

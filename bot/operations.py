@@ -231,7 +231,7 @@ class Operations:
         return await self._database.write(work)
 
     async def recover(self) -> None:
-        """At a start: blame what crashed the last, end what nobody can do, wake the rest.
+        """At a start: blame what crashed the last, and end what nobody can do.
 
         Providers learn again what was observed of them once.
         """
@@ -243,20 +243,14 @@ class Operations:
             if left := await self._database.read(partial(queues.left, provider=name)):
                 log.info("provider.draining", provider=name, jobs=left)
         now, is_alone = self._clock.now(), not self._database.is_shared
-        own = (each.limits.submit_seconds for each in self._providers.values())
-        longest = max(own, default=0.0)
-        parked, overslept = await self._database.write(
-            lambda tx: (
-                _park(tx, now) if is_alone and settings.boot(tx, now) else [],
-                queues.wake_overslept(tx, now, submit_seconds=longest),
-            )
+        if not is_alone:
+            return
+        parked = await self._database.write(
+            lambda tx: _park(tx, now) if settings.boot(tx, now) else []
         )
         for job_id in parked:
             log.error("job.parked", job=job_id)
-        if overslept:
-            log.warning("clock.was_ahead", jobs=overslept)
-        if is_alone:
-            await self.unserved.give_up()
+        await self.unserved.give_up()
 
     async def blame(self, job_id: JobId) -> datetime | None:
         """Another process died or froze with this job in its hands; returns when it is due."""

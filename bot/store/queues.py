@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_, func, or_, select, update
 
 from bot.job import AT_PROVIDER, OPEN, Job, JobState
+from bot.refs import JobId
 from bot.store.jobs import HAS_SLOT, to_job
 from bot.store.portable import time_of
 from bot.store.schema import jobs
@@ -51,8 +52,10 @@ def left(conn: Connection, provider: str) -> int:
     return int(conn.execute(query).scalar_one())
 
 
-def wake_overslept(tx: Tx, now: datetime, *, submit_seconds: float) -> int:
-    """Let go on soon what a wall clock that was ahead put off for long; returns how many jobs.
+def wake_overslept(
+    tx: Tx, now: datetime, *, submit_seconds: float
+) -> list[tuple[JobId, datetime]]:
+    """Let go on soon what a wall clock that was ahead put off for long; returns what, and when.
 
     Soon is when what another process submits, for so long at most, has been answered.
     """
@@ -65,4 +68,5 @@ def wake_overslept(tx: Tx, now: datetime, *, submit_seconds: float) -> int:
     )
     soon = now + SOON + timedelta(seconds=submit_seconds)
     values = {"next_at": soon, "version": jobs.c.version + 1}
-    return tx.conn.execute(update(jobs).where(too_late).values(values)).rowcount
+    woken = update(jobs).where(too_late).values(values).returning(jobs.c.id)
+    return [(JobId(job_id), soon) for job_id in tx.conn.execute(woken).scalars()]

@@ -767,6 +767,8 @@ async def at_home(office: Office, media: Media, folder: Path) -> AsyncIterator[H
     codec, metrics = Codec(), Metrics()
     chores = Housekeeping(
         database=office.books.database,
+        dispatcher=office.dispatcher,
+        providers=(),
         clips=Clips(media, codec),
         frames=Frames(media, codec, signer=LinkSigner(b"secret")),
         table=BotTable.model_validate({"clip_retention_days": 30, "upload_retention_days": 60}),

@@ -422,6 +422,24 @@ async def test_a_wall_clock_that_was_ahead_keeps_nobody_waiting_after_a_restart(
         await bot.check_books()
 
 
+async def test_a_wall_clock_that_was_ahead_and_is_set_right_keeps_nobody_waiting(
+    bot: RunningBot,
+) -> None:
+    bot.simulator.faults.too_many("create", retry_after=30)
+    bot.clock.set_wall(days=3)
+    job_id = await bot.ask()
+    async with asyncio.timeout(30):
+        while (await bot.job(job_id)).attempt == 0:
+            await asyncio.sleep(0.01)
+    await bot.until(job_id, JobState.ACCEPTED)
+    bot.clock.set_wall(days=-3)
+    async with asyncio.timeout(30):
+        while (await bot.job(job_id)).state is JobState.ACCEPTED:
+            await bot.clock.let_pass(minutes=20, moment=0.05)
+    await bot.finish(job_id)
+    await bot.check_books()
+
+
 async def test_a_wall_clock_that_was_ahead_keeps_nobody_waiting_on_postgresql(
     tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
 ) -> None:
@@ -441,6 +459,23 @@ async def test_a_wall_clock_that_was_ahead_keeps_nobody_waiting_on_postgresql(
             while (next_at := (await bot.job(job_id)).next_at) is None or next_at > soon:
                 await asyncio.sleep(0.02)
         assert next_at > soon - timedelta(minutes=1.5)
+
+
+async def test_a_wall_clock_that_is_set_right_keeps_nobody_waiting_on_postgresql(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    with postgres_database() as url:
+        table = {"database_url": url, "single_host": True}
+        config = to_test_config(tmp_path, simulator, bot=table)
+        clock.set_wall(days=3)
+        async with running(config, simulator, chat, clock) as bot, asyncio.timeout(30):
+            job_id = await bot.ask()
+            while (await bot.job(job_id)).next_at is None:
+                await asyncio.sleep(0.02)
+            clock.set_wall(days=-3)
+            soon = clock.now() + timedelta(minutes=3)
+            while (next_at := (await bot.job(job_id)).next_at) is None or next_at > soon:
+                await clock.let_pass(minutes=20, moment=0.05)
 
 
 async def test_another_account_cannot_tell_what_was_taken(
