@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -30,7 +31,7 @@ from adapters.verbs import (
     read_verb,
 )
 from adapters.work_text import Finish, Redo
-from bot.errors import InvalidRequest
+from bot.errors import InvalidRequest, NoSuchValue
 from bot.request import ASPECT_RATIOS, DURATIONS, RESOLUTIONS, LinkFrame
 from bot.text import clean
 
@@ -321,16 +322,16 @@ def _choose(parameter: str, value: str, *, typed: str) -> str:
     value = re.sub(r"(?<=[0-9])[x×/](?=[0-9])", ":", value)
     if (found := value if value in choices else value + _UNITS[parameter]) in choices:
         return found
-    size = _size(value)
-    if size:
+    said = f"{clean(typed, limit=40)} is not possible."
+    raise NoSuchValue(choices, lambda some: _offer(said, value, some), field=parameter)
+
+
+def _offer(said: str, value: str, choices: Sequence[str]) -> str:
+    if size := _size(value):
         nearest = min(choices, key=lambda choice: abs(math.log(size / _size(choice))))
     else:
         nearest = difflib.get_close_matches(value[:40], choices, n=1, cutoff=0)[0]
-    raise InvalidRequest(
-        f"{clean(typed, limit=40)} is not possible. The nearest is {nearest};"
-        f" all: {', '.join(choices)}.",
-        field=parameter,
-    )
+    return f"{said} The nearest is {nearest}; all: {', '.join(choices)}."
 
 
 def _size(value: str) -> float:

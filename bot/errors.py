@@ -3,7 +3,7 @@
 BotError
 ├─ ConfigError
 ├─ Refusal
-│  ├─ InvalidRequest ── DeskClosed, NotNow (TooLate)
+│  ├─ InvalidRequest ── DeskClosed, NotNow (TooLate), NoSuchValue
 │  ├─ FrameRejected    ├─ QuotaExceeded
 │  ├─ NotAllowed ── NotServed (NotOutside), LinkSpent, SignedOut, Paused, WrongChannel
 │  ├─ Moderated        ├─ NotChecked
@@ -20,7 +20,7 @@ BotError
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
@@ -105,6 +105,23 @@ class NotNow(InvalidRequest):
 
 class TooLate(NotNow):
     """It has gone too far for that."""
+
+
+class NoSuchValue(InvalidRequest):
+    """There is no such value."""
+
+    def __init__(
+        self, choices: Sequence[str], say: Callable[[Sequence[str]], str], *, field: str
+    ) -> None:
+        super().__init__(say(choices), field=field)
+        #: What there is instead, of which `say` makes the sentence.
+        self._choices = choices
+        self._say = say
+
+    def among(self, usable: Collection[str]) -> None:
+        """Name of its choices only those that are usable, if any is."""
+        if left := [each for each in self._choices if each in usable]:
+            self.args = (self._say(left),)
 
 
 class FrameRejected(Refusal):

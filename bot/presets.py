@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -74,10 +74,15 @@ def _refusal(field: str, problem: ErrorDetails, models: Sequence[ModelCapabiliti
         return f"The {name} is too long. At most {limits['max_length']} characters are possible."
     choices: tuple[str, ...] = ("true", "false") if field == "loop" else ()
     if field in _LISTED:
-        made = (value for each in models for value in getattr(each, _LISTED[field]))
-        choices = tuple(dict.fromkeys(made)) or _LITERALS[field]
+        choices = made(field, models) or _LITERALS[field]
     wrong = f"{clean(str(problem['input']), limit=40) or 'That'} is not possible"
     return f"{wrong}. Choose {either(choices)}." if choices else f"{wrong} for {name}."
+
+
+def made(field: str, models: Iterable[ModelCapabilities]) -> tuple[str, ...]:
+    """What the models can of a parameter, each once."""
+    values = (value for each in models for value in getattr(each, _LISTED[field]))
+    return tuple(dict.fromkeys(values))
 
 
 def check_names(names: Mapping[str, object], *, others: Sequence[str] = ()) -> None:

@@ -120,7 +120,7 @@ class Discord(Delivery):
                     yield
                 except BotError as error:
                     log.info("discord.refused", kind=type(error).__name__)
-                    await say(error)
+                    await say(self._studio.reworded(error))
             except Exception as error:
                 if self._is_over:
                     log.warning("discord.cut_off", cause=type(error).__name__)

@@ -163,7 +163,7 @@ class Slack(Delivery):
                     yield
                 except BotError as error:
                     log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
-                    await self._replies.say(heard, render.draw_error(error))
+                    await self._replies.say(heard, render.draw_error(self._studio.reworded(error)))
             if faults:
                 with _logged(heard):
                     await self._replies.say(heard, render.draw_error(BotError()))

@@ -158,7 +158,7 @@ class Terminal(Delivery):
         if not isinstance(error, Refusal):
             log.warning("terminal.not_done", cause=type(error).__name__)
         charged = Micros(0) if begins and isinstance(error, Refusal) else None
-        text = describe_error(error, job_id, charged)
+        text = describe_error(self._studio.reworded(error), job_id, charged)
         if isinstance(error, Moderated) and error.job_id:
             text = replace(text, lines=(*text.lines, to_edit(error.job_id, error.kind)))
         self._screen.page(text, records.error_record(error, text, job_id=job_id), number=number)

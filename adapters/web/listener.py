@@ -156,7 +156,7 @@ class Playground(Delivery):
     def _refuse(self, call: WebCall, error: BotError) -> WebReply:
         if isinstance(error, SignedOut):
             return error_page(call, error)
-        text = describe_error(error)
+        text = describe_error(self._studio.reworded(error))
         is_doubtful = call.method == "POST" and not isinstance(error, Refusal)
         if is_doubtful:
             text = replace(text, lines=(error.sentence, SEND_AGAIN))

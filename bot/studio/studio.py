@@ -13,12 +13,20 @@ from bot.bot_context import BotContext
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.courier import Courier
-from bot.errors import InvalidRequest, NotNow, TooLate, asks_for_no_clip
+from bot.errors import (
+    BotError,
+    InvalidRequest,
+    NoSuchValue,
+    NotNow,
+    TooLate,
+    asks_for_no_clip,
+)
 from bot.job import TERMINAL, Job, JobState
 from bot.log import get_logger
 from bot.menu import Menu
 from bot.notices import Notice
 from bot.ports import Dispatcher
+from bot.presets import made
 from bot.refs import GenerationId, JobId, ThreadRef
 from bot.request import GenerationRequest, Requester
 from bot.routing.planning import Planner
@@ -352,6 +360,13 @@ class Studio(Shelf):
             settings.write_audit(tx, now, actor=actor, act=act, target=job.id, detail=owner)
 
     # ---- what an adapter asks ------------------------------------------------------------
+
+    def reworded(self, error: BotError) -> BotError:
+        """The error as it is said here: of a value it offers only what a service here makes."""
+        if isinstance(error, NoSuchValue) and error.field is not None:
+            models = *self.preferences.models(), *self.preferences.models("image")
+            error.among(made(error.field, models))
+        return error
 
     async def serves(self, tenant: str) -> bool:
         """Whether a place is served."""

@@ -29,10 +29,12 @@ from adapters.terminal.delivery import Delivery, Transcript, keep_clip
 from adapters.terminal.sources import Prompted, lines_of
 from bot import notices as n
 from bot.errors import (
+    BotError,
     DeliveryUnavailable,
     FrameRejected,
     InvalidRequest,
     JobNotFound,
+    NoSuchValue,
     QuotaExceeded,
     StoreBusy,
 )
@@ -262,6 +264,12 @@ class RecordingStudio:
     def models(self, operation: Operation = "video") -> tuple[ModelCapabilities, ...]:
         """One model."""
         return (MODEL,)
+
+    def reworded(self, error: BotError) -> BotError:
+        """Offers what its one model makes."""
+        if isinstance(error, NoSuchValue):
+            error.among(MODEL.durations)
+        return error
 
     def _play(self, journey: Any) -> None:
         task = asyncio.get_running_loop().create_task(journey)
@@ -552,6 +560,7 @@ async def test_an_uncertain_job_ends_the_wait_and_names_the_command(session: Ses
         ("> 1 zoom", "Message 1 shows no image and no clip to start from."),
         ("> 7 zoom", "Message 7 is not here."),
         ("a fox --seed 3", "--seed belongs to other tools"),
+        ("a fox --12s", "The nearest is 9s; all: 5s, 9s."),
     ],
 )
 async def test_what_is_not_there_changes_nothing(

@@ -511,6 +511,11 @@ async def test_own_settings_win_over_the_channels_and_are_taken_back(community: 
     assert wrong.is_ephemeral
     assert "7s is not possible" in wrong.content
     assert "charged" not in wrong.content
+    # Ten seconds are made elsewhere, and by no service that is here.
+    wrong = await community.ana.answer(
+        await community.ana.slash("ray create", prompt="a fox --12s")
+    )
+    assert "The nearest is 9s; all: 5s, 9s." in wrong.content
 
 
 async def test_help_names_commands_that_can_be_clicked(community: Community) -> None:

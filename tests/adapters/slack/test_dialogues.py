@@ -91,6 +91,8 @@ async def test_whom_a_message_names_is_in_the_prompt_by_name(community: Communit
         ("cancel r-0000000000", "no job"),
         ("a fox --seed 4", "belongs to other tools"),
         ("a fox --ar 5:1", "The nearest is"),
+        ("a fox --12s", "The nearest is 9s; all: 5s, 9s."),
+        ("settings dur=12s", "The nearest is 9s; all: 5s, 9s."),
         ("--loop", "Say what you want to see"),
     ],
 )

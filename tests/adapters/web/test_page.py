@@ -145,6 +145,7 @@ async def test_a_job_is_cancelled_and_retried_and_words_are_obeyed(visitor: Visi
         ("jobs", job),
         ("settings ar=9:16", "9:16"),
         ("a fox --seed 4", "seed"),
+        ("a fox --12s", "The nearest is 9s; all: 5s, 9s."),
         ("show r-0000000000", "There is no job"),
         ("forget me", "forget"),
     ):
