@@ -231,8 +231,7 @@ async def test_a_day_of_waiting_for_something_else_is_no_reason_to_give_up(
     await bot.simulator.close_port()
     job_id = await bot.ask()
     for _ in range(10):
-        await asyncio.sleep(0.05)
-        bot.clock.move(hours=2.5)
+        await bot.clock.let_pass(hours=2.5, moment=0.05)
     bot.simulator.faults.refuse("create", 401, "Invalid API key is provided", times=500)
     await bot.simulator.open_port()
     await _let_refuse(bot, job_id)
