@@ -11,8 +11,8 @@ A task that is cut off, or whose process dies, is taken again by others when its
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import cast, overload
 
@@ -160,10 +160,7 @@ class ProcrastinateDispatcher:
         async with await psycopg.AsyncConnection.connect(conninfo(self._url), **connect_args()):
             pass
         workers = [self._to_worker(number) for number in range(WORKERS)]
-        async with (
-            self._app.open_async(),
-            alongside(self._beat(workers), again_after=AGAIN_SECONDS),
-        ):
+        async with self._opened(), alongside(self._beat(workers), again_after=AGAIN_SECONDS):
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(_run(each)) for each in workers]
@@ -175,6 +172,17 @@ class ProcrastinateDispatcher:
             except BaseExceptionGroup as errors:
                 first = errors.exceptions[0]
                 raise first from first.__cause__
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[None]:
+        try:
+            # Apart, because a cancel may be lost while they open, as said in `alongside`.
+            async with alongside(self._app.open_async()) as opening:
+                await asyncio.wait({opening})
+            opening.result()
+            yield
+        finally:
+            await self._app.close_async()
 
     def _to_worker(self, number: int) -> Worker:
         return Worker(

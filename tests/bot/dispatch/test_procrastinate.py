@@ -464,22 +464,29 @@ async def test_rows_without_a_nudge_are_found(url: str, database: Database) -> N
     assert B not in process.advanced[1:]
 
 
-@pytest.mark.parametrize("call", ["register_worker", "update_heartbeat"])
+@pytest.mark.parametrize(
+    ("of", "call"),
+    [
+        (connector.Connector, "open_async"),
+        (JobManager, "register_worker"),
+        (JobManager, "update_heartbeat"),
+    ],
+)
 async def test_a_process_ends_though_a_cancel_was_lost(
-    url: str, monkeypatch: pytest.MonkeyPatch, call: str
+    url: str, monkeypatch: pytest.MonkeyPatch, of: type, call: str
 ) -> None:
     """As in the pool of connections, where a cancel comes together with one that is free."""
-    asked, lost, was = asyncio.Event(), asyncio.Event(), getattr(JobManager, call)
+    asked, lost, was = asyncio.Event(), asyncio.Event(), getattr(of, call)
 
-    async def lose_a_cancel(manager: JobManager, *arguments: Any) -> Any:
+    async def lose_a_cancel(*arguments: Any, **named: Any) -> Any:
         asked.set()
         if not lost.is_set():
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
             lost.set()
-        return await was(manager, *arguments)
+        return await was(*arguments, **named)
 
-    monkeypatch.setattr(JobManager, call, lose_a_cancel)
+    monkeypatch.setattr(of, call, lose_a_cancel)
     process = Process(url)
     await process.dispatcher.open()
     running = asyncio.ensure_future(process.dispatcher.run(process.advance))
