@@ -332,9 +332,9 @@ async def _run(worker: Worker) -> None:
                 # Where it was about to register its cancel may be lost, as said in `alongside`.
                 worker.stop()  # type: ignore[no-untyped-call]  # nor of that
                 raise
-        running.result()
     finally:
         worker.worker_id = None  # So that nobody says any more that it lives.
+        running.result()  # Else asyncio tells of what it met, with a traceback.
 
 
 def to_task(job_id: JobId, at: datetime, *, queueing_lock: str | None = None) -> Task:

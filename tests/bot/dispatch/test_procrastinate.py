@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from bot.dispatch.procrastinate import (
     ADVANCE,
     HEARTBEAT_SECONDS,
     RETRY_STALLED,
+    WORKERS,
     ProcrastinateDispatcher,
 )
 from bot.dispatch.replicas import PostgresReplicas
@@ -495,6 +497,37 @@ async def test_a_process_ends_though_a_cancel_was_lost(
     running.cancel()
     await asyncio.wait({running})
     assert lost.is_set()
+
+
+async def test_what_a_worker_met_at_its_end_is_told_in_a_line(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    at_work, begun, was = asyncio.Event(), list[int](), JobManager.register_worker
+    # Of this test's own loop: others may have left something behind.
+    told_by_asyncio = list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: told_by_asyncio.append(told))
+
+    async def register(manager: JobManager) -> int:
+        begun.append(await was(manager))
+        if len(begun) == WORKERS:
+            at_work.set()
+        return begun[-1]
+
+    async def meet_the_end(_manager: JobManager, _worker_id: int) -> None:
+        raise exceptions.ConnectorException from psycopg.OperationalError("the server went down")
+
+    monkeypatch.setattr(JobManager, "register_worker", register)
+    monkeypatch.setattr(JobManager, "unregister_worker", meet_the_end)
+    process = Process(url)
+    await process.dispatcher.open()
+    running = asyncio.ensure_future(process.dispatcher.run(process.advance))
+    await at_work.wait()
+    assert await process.dispatcher.drain(20) > 0
+    running.cancel()
+    await asyncio.wait({running})
+    gc.collect()
+    assert "the server went down" in caplog.text
+    assert told_by_asyncio == []
 
 
 async def test_what_died_in_hand_goes_on_with_whoever_lives(url: str, database: Database) -> None:
