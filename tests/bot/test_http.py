@@ -122,7 +122,14 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with create_client(connect_seconds=2, read_seconds=0.2) as own:
+    async with create_client() as own:
+        yield own
+
+
+@pytest.fixture
+async def impatient() -> AsyncIterator[httpx.AsyncClient]:
+    """For what takes too long: however slow this machine is, nothing else is asked with it."""
+    async with create_client(read_seconds=0.5) as own:
         yield own
 
 
@@ -192,10 +199,10 @@ async def test_a_reset_connection_is_in_doubt(client: httpx.AsyncClient, server:
     assert not isinstance(caught.value, NOT_SENT)
 
 
-async def test_no_reply_in_time_is_in_doubt(client: httpx.AsyncClient, server: Server) -> None:
+async def test_no_reply_in_time_is_in_doubt(impatient: httpx.AsyncClient, server: Server) -> None:
     server.talks = [server.hang]
     with pytest.raises(httpx.ReadTimeout):
-        await client.post(server.url, json={})
+        await impatient.post(server.url, json={})
 
 
 async def test_half_a_body_is_in_doubt(client: httpx.AsyncClient, server: Server) -> None:
@@ -204,14 +211,14 @@ async def test_half_a_body_is_in_doubt(client: httpx.AsyncClient, server: Server
         await client.post(server.url, json={})
 
 
-async def test_a_body_that_stops_is_in_doubt(client: httpx.AsyncClient, server: Server) -> None:
+async def test_a_body_that_stops_is_in_doubt(impatient: httpx.AsyncClient, server: Server) -> None:
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await server.say(OK.replace(b"Length: 2", b"Length: 2000"))(reader, writer)
         await server.released.wait()
 
     server.talks = [stall]
     with pytest.raises(httpx.ReadTimeout):
-        await client.post(server.url, json={})
+        await impatient.post(server.url, json={})
 
 
 async def test_nonsense_instead_of_http_is_in_doubt(
@@ -326,11 +333,11 @@ async def test_the_last_lost_connection_is_raised(client: httpx.AsyncClient) -> 
 
 @pytest.mark.parametrize("way", ["hang", "drip"])
 async def test_a_slow_reply_is_not_asked_for_twice(
-    client: httpx.AsyncClient, server: Server, way: str
+    impatient: httpx.AsyncClient, server: Server, way: str
 ) -> None:
     server.talks = [getattr(server, way)]
     with pytest.raises(httpx.ReadTimeout):
-        await get_with_retries(client, server.url, wait_seconds=0.01)
+        await get_with_retries(impatient, server.url, wait_seconds=0.01)
     assert len(server.heads) == 1
 
 
