@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from adapters.slack.addresses import NAME
 from adapters.slack.events import SlackEvent, read_kept
+from adapters.slack.render import draw_sentence
 from bot.clock import Clock
 from bot.errors import StoreError
 from bot.log import get_logger
@@ -25,6 +26,9 @@ LOOK_EVERY = timedelta(seconds=5)
 #: What was left of so many people is carried out at once.
 AT_ONCE = 16
 Person = tuple[str, str]
+TOO_LATE = draw_sentence(
+    "Raybot was restarted, and what you asked for then was not started. Please ask again."
+)
 
 
 class SlackInbox:

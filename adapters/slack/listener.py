@@ -11,7 +11,7 @@ from adapters import typed_frames
 from adapters.command_text import Draft, Follow, Retry, SettingsCommand
 from adapters.follow_ups import act_of, follow_up
 from adapters.names import parse_named
-from adapters.slack import act_forms, parse, refusals, render, views
+from adapters.slack import act_forms, parse, refusals, render, stories, views
 from adapters.slack.addresses import Account
 from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
@@ -22,7 +22,7 @@ from adapters.slack.events import OPENS_FORM, File, SlackEvent
 from adapters.slack.filled import STORY, Place, read_story, story_errors
 from adapters.slack.forms import Forms
 from adapters.slack.home import Home
-from adapters.slack.inbox import SlackInbox
+from adapters.slack.inbox import TOO_LATE, SlackInbox
 from adapters.slack.mentions import Mentions
 from adapters.slack.more import LIST, REJECTING, REPORTING
 from adapters.slack.parse import Asked
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 #: A link to the status message is worth so long a wait.
 PLACED_SECONDS = 5.0
-TOO_LATE = render.draw_sentence(
-    "Raybot was restarted, and what you asked for then was not started. Please ask again."
-)
 #: The forms that say where they were opened.
 PLACED = frozenset({views.CREATE, STORY, act_forms.DEED, LIST, REPORTING, REJECTING})
 NOTHING_SAID = "Say what you want to see, or mention me in the thread of an image."
@@ -143,7 +140,8 @@ class Slack(Delivery):
         """That it was not started; where it was, only its end was not noted any more."""
         async with self._boundary(heard):
             receipt = await self._studio.receipt(heard.key)
-            drawn = render.draw_receipt(receipt, None) if receipt else TOO_LATE
+            late = stories.give_back(TOO_LATE, heard)
+            drawn = render.draw_receipt(receipt, None) if receipt else late
             await self._replies.say(heard, drawn)
 
     async def _carry_out(self, heard: SlackEvent) -> None:
@@ -163,10 +161,11 @@ class Slack(Delivery):
                     yield
                 except BotError as error:
                     log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
-                    await self._replies.say(heard, render.draw_error(self._studio.reworded(error)))
+                    said = stories.draw_refusal(self._studio.reworded(error), heard)
+                    await self._replies.say(heard, said)
             if faults:
                 with _logged(heard):
-                    await self._replies.say(heard, render.draw_error(BotError()))
+                    await self._replies.say(heard, stories.draw_refusal(BotError(), heard))
 
     # ---- what was heard ------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from bot.job import Job, JobState
 from bot.request import StoryWork
 from bot.store import stories
 from bot.studio.inbox import Inbox
-from tests.adapters.slack.block_rules import check_view
+from tests.adapters.slack.block_rules import check_blocks, check_view
 from tests.adapters.slack.conftest import Community, LocalSlack
 from tests.adapters.slack.test_deeds import all_jobs
 from tests.conftest import RunningBot
@@ -60,6 +60,24 @@ async def test_a_story_that_a_list_refuses_has_no_button_that_leads_nowhere(
     asked = await community.ana.slash("/ray", "story a fox | a clown", community.general)
     await asked.wait_said(lambda text: "Something in your words" in text)
     assert asked.messages[-1].buttons == []
+
+
+async def test_who_wrote_a_story_that_is_refused_gets_it_back(
+    open_community: Callable[..., Any],
+) -> None:
+    community: Community = await open_community(moderation={"blocked_words": ["clown"]})
+    told = "a *fox* wakes\na clown <!here> comes"
+    assert (await community.ana.submit(await form(community, "story"), {SHOTS: told})).closed
+    refused = await community.ana.wait_ephemeral(lambda each: "Something in your" in each.plain)
+    check_blocks(refused.blocks)
+    *_, kept = refused.blocks
+    [block] = kept["elements"]
+    assert (block["type"], block["elements"]) == (
+        "rich_text_preformatted",
+        [{"type": "text", "text": told}],
+    )
+    other = await community.ana.slash("/ray", "a clown", community.general)
+    assert "What you wrote" not in await other.wait_said(lambda text: "Something in" in text)
 
 
 async def test_a_typed_story_goes_without_a_form(open_community: Callable[..., Any]) -> None:
