@@ -249,7 +249,9 @@ class Admin:
     async def _desk(self, actor: Requester, _rest: str) -> Page:
         """To every place: whoever sits at the terminal runs the bot; at a page anybody may."""
         if not self._opens_desk:
-            raise InvalidRequest("A link to the desk comes from raybot desk-link on the machine.")
+            at = f"{self._studio.entry.address.rstrip('/')}/desk"
+            opens = "A link that opens it comes from raybot desk-link on the machine."
+            return Page(Text(title="The operator's desk", lines=(f"It is at {at}.", opens)))
         invitation = await self._studio.entry.invite_here(actor.user)
         text = describe_invitation(invitation)
         told = replace(text, lines=(*text.lines, invitation.link))

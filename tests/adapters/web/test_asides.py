@@ -172,7 +172,8 @@ async def test_words_of_those_who_run_it_are_obeyed(visitor: Visitor) -> None:
         ("admin words add word turnip", "turnip"),
         ("admin usage week", "Nobody asked"),
         ("admin queue", "Nothing waits"),
-        ("admin desk", "raybot desk-link on the machine"),
+        ("admin desk", "A link that opens it comes from raybot desk-link on the machine"),
+        ("admin desk", f"It is at {visitor.address}/desk."),
         ("admin limit clips_per_person_per_day 3", "clips_per_person_per_day"),
         ("exit", "for the terminal"),
     ):
