@@ -17,6 +17,7 @@ from adapters.discord.hosting import HostedImages, attach, send
 from adapters.discord.images import Images
 from adapters.discord.messages import to_message, to_nonce, without_prompt
 from adapters.discord.parse import DIRECT, NAME, channel_id, is_private, is_unopened
+from adapters.discord.places import LearnedSizes
 from adapters.discord.posted import NONCE_WINDOW, Posted, may_stand_in, place_in
 from adapters.discord.private import PrivateAnswers
 from adapters.discord.shards import knows
@@ -71,8 +72,8 @@ class Delivery:
         self._silent: discord.Client | None = None
         self._breaker = refusals.Breaker(clock)
         self._old_edits = refusals.OldEdits(clock)
-        self._caps: dict[str, int] = {}
-        self._boosts: dict[str, int] = {}
+        #: What was refused as too large, and what servers take of which no gateway tells.
+        self._caps, self._boosts = LearnedSizes(clock), LearnedSizes(clock)
         self._private = PrivateAnswers(clock)
         self._posted = Posted(clock, tried_for=patience_seconds)
         self.images = Images()
@@ -113,9 +114,10 @@ class Delivery:
             allowed = interaction.filesize_limit
         else:
             guild = self._guild(thread)
-            told = guild.filesize_limit if guild else self._boosts.get(thread.workspace, 0)
-            allowed = max(self._least_upload, told)
-        return min(allowed, self._caps.get(thread.workspace, allowed))
+            told = guild.filesize_limit if guild else self._boosts.of(thread.workspace)
+            allowed = max(self._least_upload, told or 0)
+        cap = self._caps.of(thread.workspace)
+        return allowed if cap is None else min(allowed, cap)
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Post a message, at most once for this key; `PostedBefore` where that is in doubt."""
@@ -319,14 +321,14 @@ class Delivery:
         return self._client.get_guild(int(thread.workspace))
 
     async def _learn_boost(self, thread: ThreadRef) -> None:
-        """What a server takes of which no gateway tells, once."""
+        """What a server takes of which no gateway tells, once an hour."""
         client, place = self._online, thread.workspace
-        is_known = place in (DIRECT, *self._boosts) or knows(client, thread)
+        is_known = place == DIRECT or self._boosts.of(place) is not None or knows(client, thread)
         if is_known or self._guild(thread):
             return
         with suppress(discord.HTTPException):
             guild = await client.fetch_guild(int(place), with_counts=False)
-            self._boosts[place] = guild.filesize_limit
+            self._boosts.learn(place, guild.filesize_limit)
 
     def _place(self, thread: ThreadRef) -> discord.PartialMessageable:
         return place_in(self._online, thread)
@@ -388,5 +390,5 @@ class Delivery:
         if not isinstance(notice, WithFile) or notice.form == "poster":
             return ClipTooLarge(max_bytes=self._max_upload(thread))
         lower = next((each for each in SIZES if each < notice.bytes), notice.bytes // 2)
-        self._caps[thread.workspace] = lower
+        self._caps.learn(thread.workspace, lower)
         return DeliveryUnavailable("The clip is too large for this place.", retry_after=1.0)

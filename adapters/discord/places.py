@@ -1,4 +1,4 @@
-"""Where the bot is, as Discord tells it: in which servers, and whether it is let in at all."""
+"""Where the bot is, as Discord tells it: which servers, what they take, is it let in at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
 
 from adapters.discord.parse import NAME
+from bot.clock import Clock
 from bot.errors import StoreError
 from bot.log import get_logger
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from bot.studio import Studio
 
 log = get_logger(__name__)
+#: Boosts of a server come and go, and with them what it takes.
+LEARNED_SECONDS = 3600.0
 
 
 class HearsPlaces(Protocol):
@@ -59,3 +62,20 @@ class Places:
             await self._studio.tell_operator(f"{NAME}:refused", sentence)
         except StoreError as error:
             log.warning("discord.refusal_not_noted", cause=error.sentence)
+
+
+class LearnedSizes:
+    """How many bytes of a file servers take, as far as that was learned within the last hour."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._learned: dict[str, tuple[int, float]] = {}
+
+    def learn(self, workspace: str, size: int) -> None:
+        """A server takes so many."""
+        self._learned[workspace] = size, self._clock.boottime() + LEARNED_SECONDS
+
+    def of(self, workspace: str) -> int | None:
+        """How many a server takes; None where that is not known, or not any more."""
+        size, until = self._learned.get(workspace, (None, 0.0))
+        return size if self._clock.boottime() < until else None

@@ -305,6 +305,19 @@ async def test_who_only_stands_by_knows_what_a_boosted_server_takes(
     assert await harness.delivery.max_upload(harness.thread) == 50 * MIB
 
 
+async def test_a_boost_that_comes_later_is_seen_within_an_hour(harness: DeliveryHarness) -> None:
+    harness.discord.faults.error(*POST, 413, 40005)
+    assert await harness.delivery.max_upload(harness.thread) == 20 * MIB
+    await refused(harness, harness.delivered(bytes=15 * MIB))
+    assert harness.ana.here.guild is not None
+    harness.ana.here.guild.boost_tier = 3
+    harness.clock.move(minutes=59)
+    assert await harness.delivery.max_upload(harness.thread) == 10 * MIB
+    harness.clock.move(minutes=1)
+    assert await harness.delivery.max_upload(harness.thread) == 100 * MIB
+    assert len(harness.discord.requests_to("GET", r"^/guilds/\d+$")) == 2
+
+
 async def test_without_the_history_a_clip_answers_nobody(harness: DeliveryHarness) -> None:
     await harness.status()
     harness.discord.faults.error(*POST, 400, 160002)
