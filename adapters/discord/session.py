@@ -17,6 +17,7 @@ from discord import app_commands
 
 from adapters.discord import buttons, registered
 from adapters.discord.in_hand import InHand
+from adapters.discord.opened import opened
 from adapters.discord.places import HearsPlaces
 from adapters.discord.refusals import SHARDS_REFUSED, read_sign_in
 from adapters.discord.replies import tell
@@ -308,7 +309,7 @@ class Session:
         )
         self.client = client
         try:
-            async with client:
+            async with opened(client):
                 try:
                     await self._stay(client)
                 except asyncio.CancelledError:
@@ -350,7 +351,10 @@ class Session:
 
     async def _may_read_messages(self) -> bool:
         """What the application was granted, before a session asks for it."""
-        async with discord.Client(intents=discord.Intents(guilds=True)) as client:
+        asking = discord.Client(
+            intents=discord.Intents(guilds=True), connector=GuardedConnector(limit=0)
+        )
+        async with opened(asking) as client:
             await client.login(self._wire.token)
             flags = client.application.flags if client.application else None
         if flags is None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import discord
 
+from adapters.discord.opened import opened
 from adapters.discord.session import AWAY, Session, Wire
 from bot.clock import Clock
 from bot.log import get_logger
@@ -58,12 +59,13 @@ class StandBy:
     async def _stay_ready(self) -> None:
         """Be signed in; a token that is refused is told by whoever listens."""
         while True:
-            async with discord.Client(
+            signing_in = discord.Client(
                 intents=discord.Intents(guilds=True),  # Without, a warning is logged.
                 allowed_mentions=discord.AllowedMentions.none(),
                 max_ratelimit_timeout=60.0,
                 connector=GuardedConnector(limit=0),
-            ) as client:
+            )
+            async with opened(signing_in) as client:
                 try:
                     await client.login(self._wire.token)
                 except STRANGE as error:

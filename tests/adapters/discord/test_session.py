@@ -375,6 +375,25 @@ async def test_the_session_ends_with_a_farewell(line: Line) -> None:
 # ---- shards ------------------------------------------------------------------------------------
 
 
+async def test_a_stop_while_a_client_closes_leaves_no_connection_open(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one only asks what was granted; discord.py closes it in a task of its own."""
+    closing = asyncio.Queue[discord.http.HTTPClient]()
+
+    async def close(http: discord.http.HTTPClient) -> None:
+        closing.put_nowait(http)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(discord.http.HTTPClient, "close", close)
+    session = Session(line.recorder, line.wire(), places=line.recorder, clock=line.clock)
+    running = asyncio.ensure_future(session.run())
+    http = await closing.get()
+    running.cancel()
+    await asyncio.wait({running})
+    assert http.connector.closed
+
+
 async def test_each_shard_is_its_own_session(line: Line) -> None:
     async with line.open(shard_count=3, shard_ids=(0, 2)):
         await line.hurry(lambda: len(line.discord.gateway.connected) == 2)
