@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from typing import Any, LiteralString
 
 import psycopg
@@ -10,7 +9,7 @@ from procrastinate import PsycopgConnector, exceptions, sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import URL
 
-from bot.store.postgres import connect_args, conninfo
+from bot.store.postgres import connect_args, conninfo, has_spoken
 
 POOL = 8
 _GIVES_AWAY = sql.queries["retry_job"]
@@ -63,7 +62,5 @@ async def _check(conn: psycopg.AsyncConnection[Any]) -> None:
 
     One that died in silence is found by its next statement.
     """
-    idle = select.poll()
-    idle.register(conn.fileno(), select.POLLIN)
-    if idle.poll(0):
+    if has_spoken(conn):
         await AsyncConnectionPool.check_connection(conn)

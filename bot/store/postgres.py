@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -16,11 +17,13 @@ from typing import Any
 
 import psycopg
 from psycopg.pq import ExecStatus, TransactionStatus
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import select as select_rows
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
     DBAPIError,
+    DisconnectionError,
     InternalError,
     OperationalError,
     ProgrammingError,
@@ -66,10 +69,12 @@ _KEEPALIVES = {
     "tcp_user_timeout": 10_000,
     "connect_timeout": CONNECT_SECONDS,
 }
-_BEGIN = text("SELECT pg_advisory_xact_lock(:key), pg_current_xact_id()::text")
+_LOCK = f"SELECT pg_advisory_xact_lock({WRITING}), pg_current_xact_id()::text"
+#: In one round trip; behind it waits for the lock whoever writes at the same time.
+_BEGIN = f"BEGIN; {_LOCK}"
 #: What a connection knows once this was not found, behind the lock of whoever writes.
 PROVED = "is not moved"
-_MARK = select(settings.c.scope).where(settings.c.scope == COPY)
+_MARK = select_rows(settings.c.scope).where(settings.c.scope == COPY)
 _IS_PLAIN = text("SELECT current_setting('server_encoding') = 'UTF8' AND 'B' < 'a'")
 _HAS_REVISION = text("SELECT to_regclass('alembic_version')")
 _REVISION = text("SELECT version_num FROM alembic_version")
@@ -147,7 +152,7 @@ class PostgresDatabase(Database):
         try:
             with engine.begin() as conn:
                 conn.execute(_UNTIMED)
-                conn.execute(_BEGIN, {"key": WRITING})
+                conn.exec_driver_sql(_LOCK)
                 self._refuse_company(conn)
                 yield conn
         finally:
@@ -198,7 +203,7 @@ class PostgresDatabase(Database):
         """Migrate, then open the writer and the readers."""
         if await asyncio.to_thread(self._revision) != HEAD:
             await asyncio.to_thread(self.migrate)
-        self._open(writer_engine(self.url), reader_engine(self.url))
+        self._open(batch_engine(self.url), reader_engine(self.url))
 
     async def start_reading(self) -> None:
         """Open only the readers, for commands that change nothing."""
@@ -231,7 +236,7 @@ class PostgresDatabase(Database):
         number = ""
         try:
             with conn.begin():
-                number = str(conn.execute(_BEGIN, {"key": WRITING}).one()[1])
+                number = _begin(conn.connection.driver_connection)
                 self._prove(conn)
                 yield
                 if self._has_failed(conn):
@@ -310,20 +315,51 @@ def conninfo(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def writer_engine(url: URL) -> Engine:
-    """The engine of the one writing connection of this process, proved before each use."""
+def writer_engine(url: URL, **settings: Any) -> Engine:
+    """An engine of one writing connection; `settings` are more of the driver's."""
     engine = create_engine(
         url,
         poolclass=QueuePool,
         pool_size=1,
         max_overflow=0,
-        pool_pre_ping=True,
         hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
-        connect_args=connect_args() | {"cursor_factory": _BriefCursor},
+        connect_args=connect_args() | {"cursor_factory": _BriefCursor} | settings,
         json_serializer=to_json,
     )
     keep_plain(engine)
+    event.listen(engine, "checkout", _prove_alive)
     return engine
+
+
+def batch_engine(url: URL) -> Engine:
+    """The engine of whoever begins each transaction by `_begin`; the driver begins none."""
+    return writer_engine(url, autocommit=True)
+
+
+def _begin(driver: Any) -> str:
+    """Begin a transaction and wait for the lock of whoever writes; returns its number."""
+    cursor = driver.execute(_BEGIN)
+    cursor.nextset()
+    return str(cursor.fetchone()[1])
+
+
+def has_spoken(driver: Any) -> bool:
+    """Whether the server sent something that nobody asked for, such as its farewell."""
+    idle = select.poll()
+    idle.register(driver.fileno(), select.POLLIN)
+    return bool(idle.poll(0))
+
+
+def _prove_alive(driver: Any, *_: object) -> None:
+    """Have a connection replaced whose server said farewell; costs no round trip otherwise.
+
+    One that died in silence is found by its next statement.
+    """
+    if has_spoken(driver):
+        try:
+            driver.execute("")
+        except psycopg.Error as error:
+            raise DisconnectionError from error
 
 
 def reader_engine(url: URL) -> Engine:

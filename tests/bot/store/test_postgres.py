@@ -138,6 +138,25 @@ async def test_what_a_cut_connection_left_undone_is_done_once(
     assert await beside.read(count) == 1
 
 
+async def test_a_connection_that_ended_unused_is_replaced_before_it_is_used(
+    database: Database, beside: Database
+) -> None:
+    tries = []
+
+    def note(tx: Tx) -> int:
+        add(tx)
+        tries.append(int(tx.conn.execute(text("SELECT pg_backend_pid()")).scalar_one()))
+        return tries[-1]
+
+    await _end(beside, await database.write(note))
+    async with asyncio.timeout(30):
+        while await beside.read(lambda conn: conn.execute(IS_THERE, {"pid": tries[0]}).scalar()):
+            await asyncio.sleep(0.01)
+    await database.write(note)
+    assert len(set(tries)) == len(tries) == 2, "nothing of it ran twice"
+    assert await beside.read(count) == 2
+
+
 async def test_what_the_server_ended_for_its_silence_is_done_once(
     database: Database, beside: Database
 ) -> None:
