@@ -97,14 +97,14 @@ class ProviderWatcher:
         self._running[job.generation_id], self._look_at[job.generation_id] = running, at
         self._looking.set()
 
-    def hint(self, hint: Hint) -> None:
-        """A callback arrived; it is looked into soon, together with its neighbours."""
-        if not self._is_on_duty:
-            return
+    def hint(self, hint: Hint) -> bool:
+        """A callback arrived, which is looked into soon, with its neighbours; False: not here."""
         # Without news it still shows, once its secret was compared, that callbacks arrive.
-        if self._is_news(hint.generation.id, hint) or not self._has_callbacks():
+        is_wanted = self._is_news(hint.generation.id, hint) or not self._has_callbacks()
+        if self._is_on_duty and is_wanted:
             self._callbacks.add(hint)
             self._looking.set()
+        return self._is_on_duty
 
     @property
     def running(self) -> int:

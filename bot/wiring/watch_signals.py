@@ -50,7 +50,8 @@ class Relay:
 
     def call_back(self, provider: str, hint: Hint) -> None:
         """A callback arrived."""
-        self._watchers[provider].hint(hint)
+        if self._watchers[provider].hint(hint):
+            return
         generation = _GENERATION.dump_json(hint.generation).decode()
         self._replicas.tell(
             "callback", provider=provider, token_hash=hint.token_hash, generation=generation

@@ -229,6 +229,19 @@ async def test_that_callbacks_arrive_is_known_before_the_first_end(
     assert bot.simulator.requests[ONE] == 0, "of what is under way it is no news"
 
 
+async def test_of_a_call_that_is_looked_into_here_nobody_else_is_told(
+    called: RunningBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(called.app._replicas, "tell", lambda subject, **_: told.append(subject))
+    [job_id] = await run(called, 1)
+    await call(called, job_id, "dreaming")
+    assert "callback" not in told
+    called.app._watchers["luma"]._is_on_duty = False
+    await call(called, job_id, "dreaming")
+    assert "callback" in told
+
+
 def waits(calls: Callbacks) -> bool:
     """Whether one waits to be looked into, now that those whose time has come do."""
     calls.take_up()
