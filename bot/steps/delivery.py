@@ -18,7 +18,6 @@ from bot.errors import (
 )
 from bot.job import Failure, Job, JobState
 from bot.notices import (
-    About,
     Delivered,
 )
 from bot.outlook import charge_of, to_about, took
@@ -151,35 +150,37 @@ class Deliverer:
     async def _post(self, job: Job, adapter: Adapter, thread: ThreadRef) -> MessageRef:
         assert job.clip is not None
         key = messages.clip_key(job.id)
-        memo = await messages.open_memo(self._context.database, key, job.id)
         limit = await adapter.max_upload(thread)
         link = self._context.hooks.clip_link(job)
         path, form = await self._context.clips.fitted(job.clip, limit, has_link=link is not None)
+        size = job.clip.bytes
+        if form != "original":
+            size = (await asyncio.to_thread(path.stat)).st_size
         shots = await self._shots(job)
+        (posted, status), parent = await self._context.database.read(
+            lambda conn: (
+                messages.get_both(conn, key, messages.status_key(job.id)),
+                lineage.parent(conn, job),
+            )
+        )
+        about = to_about(job, parent, shots)
         notice = Delivered(
-            about=await self._about(job, shots),
+            # A clip answers what asked for it, else the job's status message.
+            about=replace(about, asked_in=about.asked_in or status.message),
             path=str(path),
             filename=clip_filename(job.id, path, model=job.work.model, prompt=gist(job.work)),
             width=job.clip.width,
             height=job.clip.height,
             seconds=job.clip.seconds,
-            bytes=(await asyncio.to_thread(path.stat)).st_size,
+            bytes=size,
             charged=charge_of(shots) if shots else price_of(job, job.clip),
             took=took(job),
             form=form,
             original_link=None if form == "original" else link,
             acts=self._context.hooks.acts(job),
         )
+        memo = messages.StoredMemo(self._context.database, key, job.id, posted.kept)
         return await adapter.post(thread, notice, key=key, memo=memo)
-
-    async def _about(self, job: Job, shots: list[Job]) -> About:
-        """A clip answers what asked for it, else the job's status message."""
-        key = messages.status_key(job.id)
-        status, parent = await self._context.database.read(
-            lambda conn: (messages.get(conn, key), lineage.parent(conn, job))
-        )
-        about = to_about(job, parent, shots)
-        return about if about.asked_in is not None else replace(about, asked_in=status.message)
 
     def _settle(
         self,
