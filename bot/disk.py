@@ -31,7 +31,7 @@ _IDLE_SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """What arrived from a stream. Not whole: it was longer than allowed, and was cut off."""
+    """What arrived from a stream. Not whole: longer than allowed, cut off, and without a hash."""
 
     bytes: int
     sha256: str
@@ -48,13 +48,12 @@ async def save(
     async for chunk in chunks:
         size += len(chunk)
         if max_bytes is not None and size > max_bytes:
-            return Saved(bytes=size, sha256=digest.hexdigest(), is_whole=False)
-        digest.update(chunk)
+            return Saved(bytes=size, sha256="", is_whole=False)
         waiting += chunk
         if len(waiting) >= CHUNK:
-            await asyncio.to_thread(_write, target, waiting, mode)
+            await asyncio.to_thread(_write, target, waiting, mode, digest)
             waiting, mode = bytearray(), "ab"
-    await asyncio.to_thread(_write, target, waiting, mode)
+    await asyncio.to_thread(_write, target, waiting, mode, digest)
     return Saved(bytes=size, sha256=digest.hexdigest(), is_whole=True)
 
 
@@ -65,7 +64,8 @@ def measure(file: Path) -> Saved:
         return Saved(bytes=source.tell(), sha256=digest.hexdigest(), is_whole=True)
 
 
-def _write(target: Path, content: bytearray, mode: str) -> None:
+def _write(target: Path, content: bytearray, mode: str, digest: hashlib._Hash) -> None:
+    digest.update(content)
     # Opened for each piece: a descriptor held across an await could be closed, and its number
     # given to another file, while a thread of a cancelled task still writes to it.
     with disk_errors(), target.open(mode) as file:
