@@ -446,7 +446,15 @@ KINDS = [
 
 def example(kind: type[errors.BotError]) -> errors.BotError:
     """An error of this kind with its default sentence."""
-    given: dict[str, Any] = {"provider": "luma", "code": "x", "max_bytes": 1, "kind": "words"}
+    given: dict[str, Any] = {
+        "provider": "luma",
+        "code": "x",
+        "max_bytes": 1,
+        "kind": "words",
+        "field": "duration",
+        "choices": ("5s", "9s"),
+        "say": " or ".join,
+    }
     taken = inspect.signature(kind).parameters
     return kind(**{name: value for name, value in given.items() if name in taken})
 
