@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import select
+import math
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from select import POLLIN, poll
 from typing import Any
 
 import psycopg
 from psycopg.pq import ExecStatus, TransactionStatus
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy import select as select_rows
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select, text
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -72,9 +72,11 @@ _KEEPALIVES = {
 _LOCK = f"SELECT pg_advisory_xact_lock({WRITING}), pg_current_xact_id()::text"
 #: In one round trip; behind it waits for the lock whoever writes at the same time.
 _BEGIN = f"BEGIN; {_LOCK}"
+#: When a connection was used last, and how long it is as good as proved then.
+USED_AT, FRESH_SECONDS = "used at", 1.0
 #: What a connection knows once this was not found, behind the lock of whoever writes.
 PROVED = "is not moved"
-_MARK = select_rows(settings.c.scope).where(settings.c.scope == COPY)
+_MARK = select(settings.c.scope).where(settings.c.scope == COPY)
 _IS_PLAIN = text("SELECT current_setting('server_encoding') = 'UTF8' AND 'B' < 'a'")
 _HAS_REVISION = text("SELECT to_regclass('alembic_version')")
 _REVISION = text("SELECT version_num FROM alembic_version")
@@ -315,15 +317,15 @@ def conninfo(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def writer_engine(url: URL, **settings: Any) -> Engine:
-    """An engine of one writing connection; `settings` are more of the driver's."""
+def writer_engine(url: URL, **more: Any) -> Engine:
+    """An engine of one writing connection, which is opened with `more`."""
     engine = create_engine(
         url,
         poolclass=QueuePool,
         pool_size=1,
         max_overflow=0,
         hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
-        connect_args=connect_args() | {"cursor_factory": _BriefCursor} | settings,
+        connect_args=connect_args() | {"cursor_factory": _BriefCursor} | more,
         json_serializer=to_json,
     )
     keep_plain(engine)
@@ -345,19 +347,23 @@ def _begin(driver: Any) -> str:
 
 def has_spoken(driver: Any) -> bool:
     """Whether the server sent something that nobody asked for, such as its farewell."""
-    idle = select.poll()
-    idle.register(driver.fileno(), select.POLLIN)
+    idle = poll()
+    idle.register(driver.fileno(), POLLIN)
     return bool(idle.poll(0))
 
 
-def _prove_alive(driver: Any, *_: object) -> None:
-    """Have a connection replaced whose server said farewell; costs no round trip otherwise.
+def _prove_alive(driver: Any, record: Any, _: object) -> None:
+    """Have a dead connection replaced; one that was used just now costs no round trip.
 
-    One that died in silence is found by its next statement.
+    Of that one only the farewell of its server is heard.
     """
-    if has_spoken(driver):
+    now = time.monotonic()
+    is_fresh = now - record.info.get(USED_AT, -math.inf) < FRESH_SECONDS
+    record.info[USED_AT] = now
+    if not is_fresh or has_spoken(driver):
         try:
             driver.execute("")
+            driver.rollback()  # Some drivers begin by themselves.
         except psycopg.Error as error:
             raise DisconnectionError from error
 
