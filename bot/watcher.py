@@ -98,13 +98,13 @@ class ProviderWatcher:
         self._looking.set()
 
     def hint(self, hint: Hint) -> bool:
-        """A callback arrived, which is looked into soon, with its neighbours; False: not here."""
+        """A callback arrived, which is looked into soon; False: another one may have to know."""
         # Without news it still shows, once its secret was compared, that callbacks arrive.
         is_wanted = self._is_news(hint.generation.id, hint) or not self._has_callbacks()
         if self._is_on_duty and is_wanted:
             self._callbacks.add(hint)
             self._looking.set()
-        return self._is_on_duty
+        return self._is_on_duty and hint.generation.id in self._running
 
     @property
     def running(self) -> int:

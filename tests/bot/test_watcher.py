@@ -229,15 +229,21 @@ async def test_that_callbacks_arrive_is_known_before_the_first_end(
     assert bot.simulator.requests[ONE] == 0, "of what is under way it is no news"
 
 
-async def test_of_a_call_that_is_looked_into_here_nobody_else_is_told(
+async def test_of_a_call_that_is_surely_for_here_nobody_else_is_told(
     called: RunningBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of a stranger's all are: who is no more on duty may not know it yet."""
     told: list[str] = []
     monkeypatch.setattr(called.app._replicas, "tell", lambda subject, **_: told.append(subject))
     [job_id] = await run(called, 1)
+    watcher = called.app._watchers["luma"]
+    async with asyncio.timeout(30):
+        while not watcher.running:
+            await asyncio.sleep(0.01)
+    told.clear()
     await call(called, job_id, "dreaming")
     assert "callback" not in told
-    called.app._watchers["luma"]._is_on_duty = False
+    watcher._running.clear()
     await call(called, job_id, "dreaming")
     assert "callback" in told
 
