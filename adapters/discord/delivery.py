@@ -114,7 +114,7 @@ class Delivery:
             allowed = interaction.filesize_limit
         else:
             guild = self._guild(thread)
-            told = guild.filesize_limit if guild else self._boosts.of(thread.workspace)
+            told = guild.filesize_limit if guild else self._boosts.last(thread.workspace)
             allowed = max(self._least_upload, told or 0)
         cap = self._caps.of(thread.workspace)
         return allowed if cap is None else min(allowed, cap)

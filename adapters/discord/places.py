@@ -65,7 +65,7 @@ class Places:
 
 
 class LearnedSizes:
-    """How many bytes of a file servers take, as far as that was learned within the last hour."""
+    """How many bytes of a file servers take, as far as that was learned, and for an hour."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -77,5 +77,9 @@ class LearnedSizes:
 
     def of(self, workspace: str) -> int | None:
         """How many a server takes; None where that is not known, or not any more."""
-        size, until = self._learned.get(workspace, (None, 0.0))
-        return size if self._clock.boottime() < until else None
+        _, until = self._learned.get(workspace, (0, 0.0))
+        return self.last(workspace) if self._clock.boottime() < until else None
+
+    def last(self, workspace: str) -> int | None:
+        """The same, however long ago that was learned."""
+        return self._learned[workspace][0] if workspace in self._learned else None
