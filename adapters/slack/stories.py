@@ -25,7 +25,7 @@ RULES = (
     "A line for each shot. Each starts on the last picture of the one before; all together "
     "become one film."
 )
-WRITTEN = "What you wrote, for another try:"
+WRITTEN = "What you wrote:"
 
 
 def story_view(
