@@ -334,7 +334,8 @@ async def _run(worker: Worker) -> None:
                 raise
     finally:
         worker.worker_id = None  # So that nobody says any more that it lives.
-        running.result()  # Else asyncio tells of what it met, with a traceback.
+        if running.done():
+            running.result()  # Else asyncio tells of what it met, with a traceback.
 
 
 def to_task(job_id: JobId, at: datetime, *, queueing_lock: str | None = None) -> Task:
