@@ -74,12 +74,12 @@ def _refusal(field: str, problem: ErrorDetails, models: Sequence[ModelCapabiliti
         return f"The {name} is too long. At most {limits['max_length']} characters are possible."
     choices: tuple[str, ...] = ("true", "false") if field == "loop" else ()
     if field in _LISTED:
-        choices = made(field, models) or _LITERALS[field]
+        choices = choices_made(field, models) or _LITERALS[field]
     wrong = f"{clean(str(problem['input']), limit=40) or 'That'} is not possible"
     return f"{wrong}. Choose {either(choices)}." if choices else f"{wrong} for {name}."
 
 
-def made(field: str, models: Iterable[ModelCapabilities]) -> tuple[str, ...]:
+def choices_made(field: str, models: Iterable[ModelCapabilities]) -> tuple[str, ...]:
     """What the models can of a parameter, each once."""
     values = (value for each in models for value in getattr(each, _LISTED[field]))
     return tuple(dict.fromkeys(values))

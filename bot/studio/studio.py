@@ -26,7 +26,7 @@ from bot.log import get_logger
 from bot.menu import Menu
 from bot.notices import Notice
 from bot.ports import Dispatcher
-from bot.presets import made
+from bot.presets import choices_made
 from bot.refs import GenerationId, JobId, ThreadRef
 from bot.request import GenerationRequest, Requester
 from bot.routing.planning import Planner
@@ -365,7 +365,7 @@ class Studio(Shelf):
         """The error as it is said here: of a value it offers only what a service here makes."""
         if isinstance(error, NoSuchValue) and error.field is not None:
             models = *self.preferences.models(), *self.preferences.models("image")
-            error.among(made(error.field, models))
+            error.among(choices_made(error.field, models))
         return error
 
     async def serves(self, tenant: str) -> bool:
