@@ -310,7 +310,7 @@ class Luma(OverHttp):
             return verdict
         # A row of the list may tell less than the generation itself.
         whole = await self._row(GenerationId(str(row.get("id"))))
-        return compare(whole, submission, clock_skew=self._api.clock_skew) if whole else verdict
+        return compare(whole, submission, clock_skew=self._api.clock_skew) if whole else "other"
 
     async def _judge_source(self, row: Row, submission: Submission) -> Verdict:
         """What was to be worked on is another's, unless it goes on under the same name."""
