@@ -252,7 +252,8 @@ async def look_back_on_a_week(scene: Scene) -> None:
     """What was made is told in a channel."""
     news = scene.stage.guild.create_text_channel("news")
     assert "comes in" in await scene.admin("digest", channel=news)
-    scene.stage.clock.move(days=7)
+    now = scene.stage.clock.now()
+    scene.stage.clock.move(days=7 - now.weekday(), hours=12 - now.hour)  # To a Monday's noon.
     digest = await until(lambda: scene.stage.of_bot(news))
     assert "1 clip" in digest.content
 

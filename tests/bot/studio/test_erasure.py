@@ -158,7 +158,7 @@ async def test_a_person_is_forgotten_but_for_the_sums_and_nobody_else(bot: Runni
     gone = {each.id for each in bot.simulator.generations.values() if each.is_deleted}
     assert gone == {job.generation_id, (await bot.job(waiting)).generation_id}
     assert (await money(bot))[: len(before)] == before
-    assert (await bot.studio.usage(ANA)).today.charged > job.cost
+    assert (await bot.studio.usage(ANA)).month.charged > job.cost
     await bot.check_books()
 
     assert not (await erasure.forget(ANA, is_confirmed=True)).is_begun
