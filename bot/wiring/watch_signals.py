@@ -18,7 +18,7 @@ Said = Mapping[str, str]
 
 
 class Relay:
-    """Brings it to the watchers here, and tells the other processes.
+    """Brings it to the watchers here, and tells the other processes what may be theirs.
 
     What another process misses of this it finds within a second in the rows, or by asking.
     """
