@@ -199,6 +199,13 @@ class RecordingAdapter:
             self._changed.notify_all()
 
 
+async def until(is_so: Callable[[], object]) -> None:
+    """Wait for something that has no event of its own."""
+    async with asyncio.timeout(30):
+        while not is_so():
+            await asyncio.sleep(0.002)
+
+
 def to_requester(user: str = "ana", *, workspace: str = "local") -> Requester:
     return Requester(adapter="recording", workspace=workspace, user=user, display_name=user)
 

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,7 +61,7 @@ from bot.request import (
 )
 from bot.studio import Receipt, Shown, Studio
 from bot.text import Text
-from tests.fakes import MovableClock
+from tests.fakes import MovableClock, until
 
 NOW = datetime(2026, 11, 5, 14, 0, tzinfo=UTC)
 WHO = whoami("terminal")
@@ -301,13 +301,6 @@ class RecordingStudio:
         await terminal.post(parse.THREAD, clip, key=f"{job_id}:clip", memo=MEMO)
         done = n.Done(about=which, charged=Micros(140_000), took=timedelta(seconds=41))
         await terminal.edit(message, done)
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until something is true that has no event of its own."""
-    async with asyncio.timeout(30):
-        while not is_so():
-            await asyncio.sleep(0.001)
 
 
 class Tty(io.StringIO):

@@ -23,7 +23,7 @@ from bot.refs import JobId
 from bot.simulator import Simulator
 from bot.studio import Studio
 from tests.conftest import RunningBot, running, to_test_config
-from tests.fakes import MovableClock, RecordingAdapter
+from tests.fakes import MovableClock, RecordingAdapter, until
 
 
 class Typing:
@@ -91,13 +91,6 @@ class Sitting:
         await self.bot.simulator.finish(made.generation_id)
         await self.bot.until(job_id, state)
         return job_id
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until something can be seen."""
-    async with asyncio.timeout(30):
-        while not is_so():
-            await asyncio.sleep(0.01)
 
 
 Sit = Callable[..., AbstractAsyncContextManager[Sitting]]

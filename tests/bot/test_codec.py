@@ -19,6 +19,7 @@ from PIL import Image
 from bot.codec import Bounds, ClipInfo, Codec, ImageInfo
 from bot.errors import ClipBroken, ClipHeavy, ClipTooLarge, ClipUnavailable, FrameRejected
 from tests import rendered
+from tests.fakes import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -38,13 +39,6 @@ def write(path: Path, content: bytes) -> None:
 
 def read(path: Path) -> bytes:
     return path.read_bytes()
-
-
-async def until(holds: Callable[[], object]) -> None:
-    """Wait for something that happens in another process and tells nobody."""
-    async with asyncio.timeout(30):
-        while not holds():
-            await asyncio.sleep(0.002)
 
 
 async def normalise(codec: Codec, content: bytes, folder: Path, **options: int) -> Image.Image:

@@ -51,7 +51,7 @@ from bot.providers.luma import (
 from bot.refs import GenerationId, JobId
 from bot.request import ASPECT_RATIOS, CONCEPTS, ImageWork, VideoWork
 from bot.tariffs import PerPixel
-from tests.fakes import MovableClock
+from tests.fakes import MovableClock, until
 from tests.ports import free_port
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "luma"
@@ -778,12 +778,6 @@ async def test_each_submission_has_its_own_connection(luma: Luma, server: LumaSe
 
 
 # ---- check ------------------------------------------------------------------------------------
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not is_so():
-            await asyncio.sleep(0.005)
 
 
 async def test_one_is_asked_for_singly(luma: Luma, server: LumaServer) -> None:
