@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, func, select
 
 from bot.desk_views import PausedPlace, ReportedClip, Told, WaitingReview
+from bot.errors import ProviderRetired
 from bot.job import JobState
 from bot.refs import JobId
 from bot.store.places import EVERYWHERE
@@ -113,15 +114,20 @@ def told(conn: Connection, limit: int) -> list[Told]:
 
 
 def _taken_since(conn: Connection, key: str, at: datetime) -> datetime | None:
-    """When the service of a notice took a job for the first time after it, where it is of one."""
-    about, _, rest = key.partition(":")
+    """When the service of a notice took a job for the first time after it, where it is of one.
+
+    What tells of one model is over only with a job for that model.
+    """
+    about, provider, kind, of_what = (*key.split(":", 3), "", "", "")[:4]
     if about != PROVIDER:
         return None
-    is_taken = (
-        attempts.c.provider == rest.partition(":")[0],
+    is_taken = [
+        attempts.c.provider == provider,
         attempts.c.sent_at > at,
         attempts.c.generation_id.is_not(None),
-    )
+    ]
+    if kind == ProviderRetired.__name__ and of_what:
+        is_taken += [jobs.c.id == attempts.c.job_id, jobs.c.model == of_what]
     first: datetime | None = conn.execute(
         select(func.min(attempts.c.sent_at)).where(*is_taken)
     ).scalar_one()

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection
 
 from bot.desk_views import AuditSearch, Pace
+from bot.errors import ProviderAuthError, ProviderRetired
 from bot.job import Job, JobState
 from bot.overview import UsageRow
 from bot.store import (
@@ -306,3 +307,32 @@ async def test_a_place_moderates_what_is_its_own(books: Books) -> None:
         assert log(conn, None, target="%") == log(conn, None, target="_") == []
 
     await books.database.read(check)
+
+
+async def test_a_notice_of_one_model_is_over_only_once_that_model_is_taken(books: Books) -> None:
+    """What is of the whole service is over with whatever it takes."""
+    retired = ProviderRetired(provider="luma")
+    keys = {
+        "the model": settings.closed_key(retired, NOW, "ray-2"),
+        "the address": settings.closed_key(retired, NOW),
+        "the key": settings.closed_key(ProviderAuthError(provider="luma"), NOW),
+        "another": settings.closed_key(ProviderRetired(provider="fal"), NOW, "ray-2"),
+    }
+
+    def fill(tx: Tx) -> None:
+        for sentence, key in keys.items():
+            settings.note_operator(tx, key, sentence, NOW)
+
+    async def over() -> dict[str, datetime | None]:
+        told = await books.database.read(lambda conn: desk_moderation.told(conn, 9))
+        return {each.sentence: each.over_at for each in told}
+
+    await books.database.write(fill)
+    first, again = (NOW + timedelta(minutes=each) for each in (1, 2))
+    await books.reach(S.GENERATING, at=first, model="ray-flash-2")
+    one = {"the model": None, "the address": first, "the key": first, "another": None}
+    assert await over() == one
+    await books.reach(S.SUBMITTING, at=first, model="ray-2")
+    assert await over() == one
+    await books.reach(S.GENERATING, at=again, model="ray-2")
+    assert await over() == {**one, "the model": again}
