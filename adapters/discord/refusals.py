@@ -63,6 +63,8 @@ GONE = {
 }
 #: Discord counts what it turns away, and shuts out an address with too much of it.
 SHUT_OUT_SECONDS = 60.0
+#: After so long it is asked again in any case: a job that sleeps for hours is woken, anyway.
+LONGEST_SHUT_OUT_SECONDS = 3600.0
 PAUSE_SECONDS = 10.0
 #: Messages older than an hour may be edited three times in six seconds, in all of a channel. What
 #: seems a little younger may be that old by Discord's clock.
@@ -83,9 +85,10 @@ class Breaker:
             raise DeliveryUnavailable("Discord turns Raybot away right now.", retry_after=left)
 
     def open(self, error: discord.HTTPException) -> DeliveryUnavailable:
-        """Stop asking for a while, as long as the refusal says."""
+        """Stop asking for a while, as long as the refusal says, but for an hour at most."""
         said = error.response.headers.get("Retry-After", "")
         seconds = max(SHUT_OUT_SECONDS, float(said) if said.isdecimal() else 0.0)
+        seconds = min(seconds, LONGEST_SHUT_OUT_SECONDS)
         self._until = self._clock.boottime() + seconds
         log.error("discord.turned_away", status=error.status, code=error.code, pause=seconds)
         return DeliveryUnavailable("Discord turns Raybot away right now.", retry_after=seconds)

@@ -16,6 +16,8 @@ log = get_logger(__name__)
 # The codes are those of https://docs.slack.dev/reference/methods, at the methods that we call.
 PAUSE_SECONDS = 10.0
 LONG_PAUSE_SECONDS = 300.0
+#: Of a longer one it is asked again in between: a job that sleeps for hours is woken, anyway.
+LONGEST_PAUSE_SECONDS = 3600.0
 TOO_MANY = 429
 SERVER_ERROR = 500
 
@@ -155,7 +157,7 @@ def read_refusal(error: SlackApiError) -> Refused:
     return Refused(
         code=str(said.get("error") or ""),
         status=status,
-        retry_after=float(after) if after.isdecimal() else None,
+        retry_after=min(float(after), LONGEST_PAUSE_SECONDS) if after.isdecimal() else None,
         needed=str(said.get("needed") or ""),
     )
 

@@ -379,12 +379,13 @@ async def test_a_picture_of_a_clip_that_is_too_large_is_the_end(harness: Deliver
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "headers"),
+    ("status", "code", "headers", "pause"),
     [
-        (403, 40333, VIA),
-        (403, 0, {}),
-        (401, 0, VIA),
-        (429, 0, {"Retry-After": "90"}),
+        (403, 40333, VIA, refusals.SHUT_OUT_SECONDS),
+        (403, 0, {}, refusals.SHUT_OUT_SECONDS),
+        (401, 0, VIA, refusals.SHUT_OUT_SECONDS),
+        (429, 0, {"Retry-After": "90"}, 90),
+        (429, 0, {"Retry-After": "86400"}, refusals.LONGEST_SHUT_OUT_SECONDS),
     ],
 )
 async def test_who_is_shut_out_stays_away_for_a_while(
@@ -392,13 +393,13 @@ async def test_who_is_shut_out_stays_away_for_a_while(
     status: int,
     code: int,
     headers: dict[str, str],
+    pause: float,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     json = {"message": "no", "code": code}
     harness.discord.faults.add(*POST, status=status, json=json, headers=headers)
     error = await refused(harness)
     assert isinstance(error, DeliveryUnavailable)
-    pause = 90 if "Retry-After" in headers else refusals.SHUT_OUT_SECONDS
     assert error.retry_after == pause
     for _ in range(5):
         again = await refused(harness)

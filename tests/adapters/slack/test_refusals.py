@@ -118,9 +118,13 @@ def test_the_sets_do_not_contradict_each_other() -> None:
         (answer(status=429, headers={"Retry-After": "7"}), 7.0),
         (answer("rate_limited"), refusals.PAUSE_SECONDS),
         (answer("ratelimited", status=429, headers={"Retry-After": "soon"}), 10.0),
+        (answer(status=429, headers={"Retry-After": "86400"}), refusals.LONGEST_PAUSE_SECONDS),
+        (answer(status=429, headers={"Retry-After": "9" * 400}), refusals.LONGEST_PAUSE_SECONDS),
     ],
 )
-def test_a_pause_is_as_long_as_slack_says(error: SlackApiError, seconds: float) -> None:
+def test_a_pause_is_as_long_as_slack_says_and_an_hour_at_most(
+    error: SlackApiError, seconds: float
+) -> None:
     said = told(error)
     assert isinstance(said, DeliveryUnavailable)
     assert said.retry_after == seconds
