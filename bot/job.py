@@ -192,7 +192,7 @@ class Job:
     attempt: int = 0
     #: How often its step came to nothing in this state: a move sets it, like each count, to zero.
     tries: int = 0
-    #: How many of them brought a damaged file.
+    #: How many of them brought a damaged file; while it is posted, how many made it no smaller.
     broken: int = 0
     #: How many ended with a fault of our own; after some it is put aside.
     faults: int = 0

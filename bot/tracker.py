@@ -184,8 +184,8 @@ class JobTracker:
                 await self._after_broken(job, error)
             case ClipTooLarge() | ThreadGone() | ClipBroken():
                 await self._deliverer.keep(job, error)
-            case ClipHeavy() if job.state is JobState.DELIVERING and job.tries + 1 >= RESIZES:
-                await self._deliverer.keep(job, error)
+            case ClipHeavy() if job.state is JobState.DELIVERING:
+                await self._after_heavy(job, error)
             case ClipHeavy():
                 await self._again(job, min(HEAVY_PAUSE * 2.0 ** min(job.tries, 9), LONGEST_PAUSE))
             case DeliveryUnavailable() if is_past_posting(job, self._context.clock.now()):
@@ -201,6 +201,13 @@ class JobTracker:
             await self._deliverer.write_off(job, error)
             return
         await self._again(job, BROKEN_PAUSE * 10**job.broken, broken=job.broken + 1)
+
+    async def _after_heavy(self, job: Job, error: ClipError) -> None:
+        """A clip that was not made smaller is so later; posts that failed do not count for it."""
+        if job.broken + 1 >= RESIZES:
+            await self._deliverer.keep(job, error)
+            return
+        await self._again(job, HEAVY_PAUSE * 2**job.broken, broken=job.broken + 1)
 
     async def _again(
         self, job: Job, retry_after: float | None, **columns: Unpack[JobColumns]

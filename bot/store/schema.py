@@ -86,7 +86,8 @@ jobs = Table(
     Column("model", String(60), nullable=False),
     Column("attempt", Integer, nullable=False, default=0),
     Column("tries", Integer, nullable=False, default=0),
-    # Fetches that brought a damaged file, and faults of our own, in this state.
+    # Fetches that brought a damaged file, or posts of one that was not made smaller, and faults of
+    # our own, in this state.
     Column("broken", Integer, nullable=False, default=0),
     Column("faults", Integer, nullable=False, default=0),
     Column("created_at", UtcTime, nullable=False),

@@ -16,6 +16,7 @@ from bot.dialects.predictions import MEANS
 from bot.errors import (
     ClipHeavy,
     ClipUnavailable,
+    DeliveryUnavailable,
     InOtherHands,
     ProviderAuthError,
     ProviderRetired,
@@ -163,6 +164,35 @@ async def test_a_clip_that_is_never_made_smaller_is_kept_and_told_of(
     job = await hurry(bot, job_id, lambda job: job.ended_at is not None, seconds=30)
     assert job.failure is not None
     assert (job.failure.code, job.cost > 0) == ("kept", True)
+
+
+async def test_posts_that_failed_count_for_no_try_to_make_a_clip_smaller(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    """As where a chat is away for a while, and takes less when it is back."""
+    ask, away, heavy = Codec._ask_of_clip, 5, 2
+
+    def refuse(notice: Notice) -> DeliveryUnavailable | None:
+        nonlocal away
+        if not isinstance(notice, Delivered) or not away:
+            return None
+        away -= 1
+        if not away:
+            bot.chat.max_upload_bytes = 60_000
+        return DeliveryUnavailable()
+
+    async def short(self: Codec, what: str, bounds: Bounds, **arguments: Any) -> dict[str, Any]:
+        nonlocal heavy
+        if what == "reencode" and heavy:
+            heavy -= 1
+            raise ClipHeavy
+        return await ask(self, what, bounds, **arguments)
+
+    monkeypatch.setattr(Codec, "_ask_of_clip", short)
+    bot.chat.before_post = refuse
+    job_id = await finished(bot)
+    job = await hurry(bot, job_id, lambda job: job.ended_at is not None, seconds=5)
+    assert (job.state, away, heavy) == (JobState.DELIVERED, 0, 0), job.failure
 
 
 async def test_what_another_process_has_to_post_counts_as_no_try(
