@@ -35,7 +35,7 @@ class ShortPauses(AsyncRateLimitErrorRetryHandler):
             return False
         told = {name.lower(): values[0] for name, values in response.headers.items()}
         after = told.get("retry-after", "")
-        is_short = after.isdecimal() and int(after) <= SHORT_SECONDS
+        is_short = after.isdecimal() and float(after) <= SHORT_SECONDS
         return is_short and await super()._can_retry_async(**given)
 
 
