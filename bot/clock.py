@@ -61,6 +61,11 @@ def to_boottime(clock: Clock, at: datetime) -> float:
     return clock.boottime() + (at - clock.now()).total_seconds()
 
 
+def to_past_boottime(clock: Clock, at: datetime) -> float:
+    """The boot time of what has been: now, where the wall clock was set back to before it."""
+    return min(clock.boottime(), to_boottime(clock, at))
+
+
 def to_wall(clock: Clock, boottime: float) -> datetime:
     """How late it will be at this boot time, as the wall clock stands now."""
     return clock.now() + timedelta(seconds=boottime - clock.boottime())

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from bot.bot_context import Announce
-from bot.clock import Clock, to_boottime, to_wall
+from bot.clock import Clock, to_past_boottime, to_wall
 from bot.durations import REMEMBERED, STALE_AT_LEAST, Durations, Running, to_work_class
 from bot.errors import ProviderError, ProviderUnavailable, StoreError
 from bot.job import Failure, Job, JobState, UnderWay
@@ -91,7 +91,7 @@ class ProviderWatcher:
         if job.generation_id is None or not self._is_on_duty:
             return
         key = to_work_class(job.work)
-        since = to_boottime(self._clock, job.submitted_at or self._clock.now())
+        since = to_past_boottime(self._clock, job.submitted_at or self._clock.now())
         at = since + self._durations.first_look(key, self._provider.limits.first_look_seconds)
         running = Running(job_id=job.id, key=key, since=since, first_at=at)
         self._running[job.generation_id], self._look_at[job.generation_id] = running, at

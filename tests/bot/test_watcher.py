@@ -119,6 +119,22 @@ async def test_a_wall_clock_set_back_does_not_delay_a_look(
     await bot.check_books()
 
 
+async def test_a_wall_clock_set_back_before_a_start_does_not_delay_a_look(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    simulator.faults.break_callback("lost", times=100)
+    slow = {"first_look_seconds": 20, "look_seconds": 1}
+    config = to_test_config(tmp_path, simulator, luma=slow)
+    async with running(config, simulator, chat, clock) as bot:
+        [job_id] = await run(bot, 1)
+        await finish(bot, job_id)
+    clock.set_wall(hours=-1)
+    async with running(config, simulator, chat, clock) as bot:
+        clock.move(seconds=21)
+        await bot.delivered(job_id)
+        await bot.check_books()
+
+
 async def test_a_clip_that_is_seen_does_not_wait_for_looks_at_others(
     start_bot: Callable[..., Any],
 ) -> None:

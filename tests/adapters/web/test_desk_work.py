@@ -18,7 +18,7 @@ from bot.job import Failure, JobState
 from bot.refs import JobId, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.simulator import Simulator
-from bot.store import jobs, settings
+from bot.store import settings
 from bot.store.schema import jobs as jobs_table
 from bot.store.transaction import Tx
 from bot.streams import MOST_EACH
@@ -36,7 +36,7 @@ OF_JOB = ("/desk/job?id={}", "/desk/poster?job={}", "/desk/job.csv?id={}&of=step
 async def visitor(
     tmp_path: Path, simulator: Simulator, clock: MovableClock
 ) -> AsyncIterator[Visitor]:
-    async with visiting(tmp_path, simulator, clock) as opened:
+    async with visiting(tmp_path, simulator, clock, servers=("away",)) as opened:
         yield opened
 
 
@@ -71,10 +71,11 @@ async def deliver(visitor: Visitor, job_id: JobId) -> None:
 
 
 async def ask_elsewhere(visitor: Visitor, prompt: str) -> JobId:
-    """A request of another place, which waits there."""
+    """A request of another place, which waits there for a word on its price."""
     request = to_request(prompt, "zechariah", workspace="away")
-    database, now = visitor.bot.app.database, visitor.bot.clock.now()
-    return (await database.write(lambda tx: jobs.insert(tx, request, now)))[0].id
+    dear = VideoWork(prompt=prompt, model="ray-2", duration="9s", resolution="1080p")
+    request = request.model_copy(update={"work": dear})
+    return (await visitor.bot.app.studio.submit(request)).job_id
 
 
 async def sit(visitor: Visitor, *, is_operator: bool = False) -> None:
