@@ -14,7 +14,7 @@ from bot.dispatch.single import SingleProcess
 from bot.store.inbox import Noted
 from bot.studio import Inbox
 from tests.adapters.slack.conftest import Community, LocalSlack, picture
-from tests.adapters.slack.test_doubts import kept, leave
+from tests.adapters.slack.test_doubts import is_empty, kept, leave
 from tests.adapters.slack.test_wire import asked
 from tests.fakes import MovableClock
 from tests.postgres import postgres_database
@@ -79,6 +79,7 @@ async def test_what_was_asked_too_long_ago_is_not_begun_and_its_person_is_told(
         told = await community.ana.wait_ephemeral()
         assert "ask again" in told.plain
         assert asked(community) == len(community.bot.simulator.generations) == 0
+        await is_empty(community)
     async with local_slack.community() as community:
         usage = await community.ana.slash("/ray", "usage", community.general)
         await usage.wait_said()
