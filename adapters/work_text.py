@@ -22,6 +22,7 @@ _OF_ONE_CLIP: dict[Parameter, str] = {
 }
 _OF_CLIPS: dict[Parameter, str] = {"duration": "--dur", "resolution": "--res", **_OF_ONE_CLIP}
 _STORY = re.compile(r"story(?=\s|\Z)(.*)", re.DOTALL | re.IGNORECASE)
+_SHOTS = re.compile(r"[\n|]|\A\s*[\"“”„]")
 _ID = r"`?r-([0-9a-z]{4,16})`?"
 _REDO = re.compile(rf"redo\s+{_ID}\s+([1-9][0-9]?)(?:\s+(.*))?", re.DOTALL | re.IGNORECASE)
 _FINISH = re.compile(rf"finish\s+{_ID}", re.IGNORECASE)
@@ -69,6 +70,11 @@ def is_bare_story(text: str) -> bool:
     """Whether somebody wants to tell a story and wrote nothing of it yet."""
     body = body_of(text.strip())
     return body is not None and not body.strip()
+
+
+def has_shots(text: str) -> bool:
+    """Whether somebody wrote shots behind the word `story`, be they as they should or not."""
+    return bool(_SHOTS.search(body_of(text) or ""))
 
 
 def is_story(first_line: str) -> bool:

@@ -18,16 +18,17 @@ from adapters.command_text import (
     Show,
     Usage,
 )
-from adapters.slack import buttons, forgetting, pages, render
+from adapters.slack import buttons, forgetting, pages, parse, render, stories
 from adapters.slack.buttons import FOR_GOOD
 from adapters.slack.delivery import Delivery
+from adapters.slack.events import SlackEvent
 from adapters.slack.parse import Person
-from adapters.slack.people import refuse_others
+from adapters.slack.people import People, refuse_others
 from adapters.slack.posted import Note
 from adapters.slack.render import Drawn
 from adapters.work_text import Finish, Redo
 from bot.clock import Clock
-from bot.errors import DeliveryUnavailable, InvalidRequest, NotNow
+from bot.errors import BotError, DeliveryUnavailable, InvalidRequest, NotNow
 from bot.notices import Delivered
 from bot.refs import JobId
 from bot.request import Requester
@@ -46,10 +47,22 @@ MAY_COME = (
 class Answers:
     """What a person reads, drawn from the studio's pages."""
 
-    def __init__(self, studio: Studio, delivery: Delivery, *, clock: Clock) -> None:
+    def __init__(
+        self, studio: Studio, delivery: Delivery, people: People, *, clock: Clock
+    ) -> None:
         self._studio = studio
         self._delivery = delivery
+        self._people = people
         self._clock = clock
+
+    def refuse(self, error: BotError, heard: SlackEvent) -> Drawn:
+        """Why not, for its person's eyes only."""
+        return self.give_back(render.draw_error(self._studio.reworded(error)), heard)
+
+    def give_back(self, drawn: Drawn, heard: SlackEvent) -> Drawn:
+        """The same, and under it a story that its person would have to write again."""
+        names = self._people.known(heard.workspace, parse.unnamed(heard.text, own=""))
+        return stories.give_back(drawn, heard, names)
 
     async def obey(
         self, command: Command, requester: Requester, person: Person, channel: str

@@ -11,7 +11,7 @@ from adapters import typed_frames
 from adapters.command_text import Draft, Follow, Retry, SettingsCommand
 from adapters.follow_ups import act_of, follow_up
 from adapters.names import parse_named
-from adapters.slack import act_forms, parse, refusals, render, stories, views
+from adapters.slack import act_forms, parse, refusals, render, views
 from adapters.slack.addresses import Account
 from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
@@ -70,7 +70,7 @@ class Slack(Delivery):
         self._accounts = accounts
         self._session = Session(self, accounts, settings, clock=clock)
         self._replies = PrivateReplies(self.clients, clock=clock)
-        self._answers = Answers(studio, self, clock=clock)
+        self._answers = Answers(studio, self, self._people, clock=clock)
         self._care = Care(studio, self._people)
         self._admin = Admin(studio, self, clock=clock)
         self._mentions = Mentions(self.clients, studio.job_at)
@@ -140,7 +140,7 @@ class Slack(Delivery):
         """That it was not started; where it was, only its end was not noted any more."""
         async with self._boundary(heard):
             receipt = await self._studio.receipt(heard.key)
-            late = stories.give_back(TOO_LATE, heard)
+            late = self._answers.give_back(TOO_LATE, heard)
             drawn = render.draw_receipt(receipt, None) if receipt else late
             await self._replies.say(heard, drawn)
 
@@ -161,11 +161,10 @@ class Slack(Delivery):
                     yield
                 except BotError as error:
                     log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
-                    said = stories.draw_refusal(self._studio.reworded(error), heard)
-                    await self._replies.say(heard, said)
+                    await self._replies.say(heard, self._answers.refuse(error, heard))
             if faults:
                 with _logged(heard):
-                    await self._replies.say(heard, stories.draw_refusal(BotError(), heard))
+                    await self._replies.say(heard, self._answers.refuse(BotError(), heard))
 
     # ---- what was heard ------------------------------------------------------------------
 

@@ -66,6 +66,11 @@ class People:
                 log.info("slack.name_unknown")
         return found
 
+    def known(self, workspace: str, users: Sequence[str]) -> Mapping[str, str]:
+        """The same of those of whom Slack was asked already."""
+        found = ((each, self._known.get((workspace, each))) for each in users)
+        return {each: told[1].name for each, told in found if told is not None}
+
     async def anew(self, account: Account, user: str) -> Person:
         """Who this is now, not some minutes ago; raises `DeliveryError`s."""
         person = await self._ask(account, user)

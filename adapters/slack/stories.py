@@ -1,22 +1,22 @@
 """The form for a story: a line for each shot, and the shape that they share. Pure.
 
-Slack closes it once it is sent: of a story that is refused its person gets the lines back.
+Slack closes it once it is sent, and shows no command that was typed: of a story that is refused
+its person gets the words back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from adapters.command_text import Draft
-from adapters.slack import blocks, fields, views
+from adapters.slack import blocks, fields, parse, views
 from adapters.slack.addresses import is_direct
 from adapters.slack.events import SlackEvent
 from adapters.slack.filled import SHOTS, STORY, Place, state_of, written_in
-from adapters.slack.render import Drawn, draw_error
-from adapters.work_text import SHAPE
-from bot.errors import BotError
+from adapters.slack.render import Drawn
+from adapters.work_text import SHAPE, has_shots
 from bot.ports import ModelCapabilities
 from bot.studio import Offer
 
@@ -48,16 +48,17 @@ def story_view(
     return fields.form("Tell a story", drawn, callback=STORY, submit="Create", place=place)
 
 
-def draw_refusal(error: BotError, heard: SlackEvent) -> Drawn:
-    """Why not, for its person's eyes only."""
-    return give_back(draw_error(error), heard)
-
-
-def give_back(drawn: Drawn, heard: SlackEvent) -> Drawn:
-    """The same, and under it what somebody wrote into the form of a story."""
-    is_story = heard.view.get("callback_id") == STORY
-    written = written_in(state_of(heard.view), SHOTS) if is_story else ""
-    if not written:
+def give_back(drawn: Drawn, heard: SlackEvent, names: Mapping[str, str]) -> Drawn:
+    """The same, and under it the story that somebody told; `names` are those of people in it."""
+    if not (written := fields.cut(_written(heard, names))):
         return drawn
     kept = blocks.rich(blocks.lines_of([[blocks.said(written)]], "rich_text_preformatted"))
     return replace(drawn, blocks=[*drawn.blocks, blocks.section([blocks.said(WRITTEN)]), kept])
+
+
+def _written(heard: SlackEvent, names: Mapping[str, str]) -> str:
+    """A story as it was written into its form, or typed with the command."""
+    if heard.view.get("callback_id") == STORY:
+        return written_in(state_of(heard.view), SHOTS)
+    typed = parse.to_text(heard.text, names=names) if heard.kind == "command" else ""
+    return f"/ray {typed}" if has_shots(typed) else ""

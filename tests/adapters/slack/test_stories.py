@@ -80,6 +80,35 @@ async def test_who_wrote_a_story_that_is_refused_gets_it_back(
     assert "What you wrote" not in await other.wait_said(lambda text: "Something in" in text)
 
 
+async def test_who_typed_a_story_that_is_refused_gets_it_back(
+    open_community: Callable[..., Any],
+) -> None:
+    community: Community = await open_community(moderation={"blocked_words": ["clown"]})
+    ana, ben, general = community.ana, community.ben, community.general
+    for typed, says, kept in (
+        (
+            f"story {ben.mention} *wakes* | a clown &lt;!here&gt; comes --ar 9:16",
+            "Something in your words",
+            "/ray story Ben *wakes* | a clown <!here> comes --ar 9:16",
+        ),
+        ("story\na fox\nit runs --seed 4", "other tools", "/ray story\na fox\nit runs --seed 4"),
+        ('story "a fox"', "two shots or more", '/ray story "a fox"'),
+    ):
+        asked = await ana.slash("/ray", typed, general)
+        await asked.wait_said(lambda text, says=says: says in text)  # type: ignore[misc]
+        refused = asked.messages[-1]
+        assert refused.seen_by == ana.id
+        check_blocks(refused.blocks)
+        [block] = refused.blocks[-1]["elements"]
+        assert (block["type"], block["elements"]) == (
+            "rich_text_preformatted",
+            [{"type": "text", "text": kept}],
+        )
+    await community.hurry(lambda: community.slack.posted(general) == [])
+    other = await ana.slash("/ray", "story of a clown", general)
+    assert "What you wrote" not in await other.wait_said(lambda text: "Something in" in text)
+
+
 async def test_a_typed_story_goes_without_a_form(open_community: Callable[..., Any]) -> None:
     community: Community = await open_community(limits={"confirm_above_usd": 0.2})
     await community.ana.slash("/ray", "story a fox wakes | it runs", community.general)
