@@ -27,7 +27,8 @@ from adapters.discord.commands import Options
 from adapters.discord.interactions import InteractionHost
 from adapters.discord.names import spell
 from adapters.discord.replies import acknowledge, refuse, show_form, tell
-from bot.errors import BotError, InvalidRequest
+from adapters.work_text import lines_of
+from bot.errors import BotError, InvalidRequest, Refusal, StoreBusy
 from bot.request import Requester, Work
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ REMEMBERED = 500
 FORGOTTEN = (
     "I have been restarted since and do not have your story any more. Use /ray story again."
 )
+WRITTEN = "What you wrote:"
 EXAMPLE = "A fox wakes in the snow\nIt runs through the wood\nIt finds a friend"
 
 
@@ -107,7 +109,10 @@ class Stories:
             await self._host.submit(interaction, request)
 
     async def _refuse(self, interaction: Interaction, told: Told, error: BotError) -> None:
-        """Why not, and the way back to what was written."""
+        """Why not, and the way back to what was written, if surely nothing was started."""
+        if not isinstance(error, Refusal | StoreBusy):
+            await tell(interaction, _with_lines(render.draw_error(error), told))
+            return
         token = secrets.token_hex(8)
         self._kept[token] = told
         while len(self._kept) > REMEMBERED:
@@ -170,6 +175,14 @@ def _chosen(sizes: Sequence[Choice], told: Told) -> list[Choice]:
     is_said = "--res" in told.flags or "--dur" in told.flags
     usual = told.size or next((each.value for each in sizes if each.is_default), "")
     return [replace(each, is_default=not is_said and each.value == usual) for each in sizes]
+
+
+def _with_lines(said: str, told: Told) -> str:
+    """What was said, and under it the story."""
+    lines = [f"> {render.within(line, PROMPT_CHARS)}" for line in lines_of(told.shots)]
+    kept = [(render.QUOTED, each) for each in lines]
+    rows = [(render.KEEP, said), (render.KEEP, WRITTEN), *kept]
+    return render.fit(rows, render.MAX_CHARS)
 
 
 def _to_flags(options: Options) -> str:

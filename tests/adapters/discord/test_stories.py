@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from bot.job import JobState
 from bot.request import StoryWork
 from tests.adapters.discord.conftest import Community
 from tests.adapters.discord.test_commands import all_jobs
@@ -82,6 +83,20 @@ async def test_flags_among_the_lines_of_a_story_are_no_shots(
     [film] = await all_jobs(community)
     assert isinstance(film.work, StoryWork)
     assert (film.work.shots, film.work.aspect_ratio) == (("a fox wakes", "it runs"), "9:16")
+
+
+async def test_a_story_that_may_be_made_is_not_offered_for_another_try(
+    community: Community,
+) -> None:
+    community.discord.faults.error("PATCH", "/messages/@original$", 400, 0)
+    answer = await community.ana.answer(
+        await community.ana.slash("ray story", lines="a *fox* wakes | it runs")
+    )
+    assert "Type jobs to see whether it was taken" in answer.content.replace("`/ray jobs`", "jobs")
+    assert answer.content.endswith("What you wrote:\n> a \\*fox\\* wakes\n> it runs")
+    assert answer.buttons == {}
+    [film] = [job for job in await all_jobs(community) if job.is_film]
+    assert film.state not in (JobState.FAILED, JobState.CANCELLED)
 
 
 async def test_after_a_restart_the_story_has_to_be_told_again(community: Community) -> None:
