@@ -17,10 +17,12 @@ import discord
 from discord import app_commands
 
 from adapters.discord import commands, registered
+from adapters.discord.opened import opened
 from adapters.discord.refusals import SIGN_IN_REFUSED
 from adapters.discord.session import Wire
 from bot.errors import BotError, ConfigError, DeliveryUnavailable
 from bot.ports import Finding, Introduction, ModelCapabilities
+from bot.send_guard import GuardedConnector
 from bot.text import clean
 
 #: What the bot needs, as its settings in a server name it, with the bits of
@@ -86,9 +88,12 @@ async def _signed_in(
     wire: Wire, *, seconds: float
 ) -> AsyncIterator[tuple[discord.Client, discord.AppInfo]]:
     """A client that knows who it is; raises `ConfigError` and `DeliveryUnavailable`."""
-    if wire.api_base_url:
-        discord.http.Route.BASE = wire.api_base_url
-    async with discord.Client(intents=discord.Intents.none()) as client:
+    wire.use()
+    signing_in = discord.Client(
+        intents=discord.Intents(guilds=True),  # Without, a warning is logged.
+        connector=GuardedConnector(limit=0),
+    )
+    async with opened(signing_in) as client:
         with _told(wire):
             async with asyncio.timeout(seconds):
                 await client.login(wire.token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
 from typing import Any
@@ -90,6 +91,23 @@ async def test_a_discord_that_says_nothing_holds_nobody_up(discord_server: Disco
     settings = to_settings(discord_server)
     found = await check(settings, served=HERE, models=MODELS, seconds=0.1)
     assert [each.sentence for each in found] == ["discord: 127.0.0.1 did not answer in time"]
+
+
+async def test_a_stop_while_its_client_closes_leaves_no_connection_open(
+    discord_server: DiscordServer, foxes: Guild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing = asyncio.Queue[discord.http.HTTPClient]()
+
+    async def close(http: discord.http.HTTPClient) -> None:
+        closing.put_nowait(http)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(discord.http.HTTPClient, "close", close)
+    asking = asyncio.ensure_future(introduce(to_settings(discord_server), seconds=5))
+    http = await closing.get()
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert http.connector.closed
 
 
 async def test_wrong_switches_of_the_portal_are_named(
