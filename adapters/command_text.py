@@ -327,11 +327,10 @@ def _choose(parameter: str, value: str, *, typed: str) -> str:
 
 
 def _offer(said: str, value: str, choices: Sequence[str]) -> str:
-    if size := _size(value):
-        nearest = min(choices, key=lambda choice: abs(math.log(size / _size(choice))))
-    else:
-        nearest = difflib.get_close_matches(value[:40], choices, n=1, cutoff=0)[0]
-    return f"{said} The nearest is {nearest}; all: {', '.join(choices)}."
+    near = difflib.get_close_matches(value[:40], choices, n=1, cutoff=0)
+    if near and (size := _size(value)):
+        near = [min(choices, key=lambda choice: abs(math.log(size / _size(choice))))]
+    return f"{said} The nearest is {near[0]}; all: {', '.join(choices)}." if near else said
 
 
 def _size(value: str) -> float:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import difflib
 import math
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar, cast
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeVar, cast
 
 from bot import deeds, pricing
 from bot.errors import InvalidRequest
@@ -51,12 +51,6 @@ MAKES: dict[Operation, tuple[str, str]] = {
     "image": ("stills", "Ask for a still."),
 }
 WITH_FRAMES, LOOPING = " from these images", " that loops"
-
-
-class _Step(Protocol):
-    def __call__(
-        self, work: VideoWork, can: ModelCapabilities, remarks: list[str]
-    ) -> VideoWork: ...
 
 
 def is_draining(provider: Provider) -> bool:
@@ -104,10 +98,13 @@ def stills(provider: Provider) -> list[tuple[str, Micros]]:
     return [(model, each.price) for model, each in sold if isinstance(each, PerPiece)]
 
 
-def candidates(work: W, providers_in_order: Sequence[P]) -> list[tuple[P, W, tuple[str, ...]]]:
+def candidates(
+    work: W, providers_in_order: Sequence[P], sizes: Collection[str] = RESOLUTIONS
+) -> list[tuple[P, W, tuple[str, ...]]]:
     """Every provider that can, in order, the work as it would be sent there, and remarks.
 
-    Raises the `InvalidRequest` of the first provider when none can.
+    Raises the `InvalidRequest` of the first provider when none can. No size is proposed but of
+    these `sizes`.
     """
     able = [each for each in providers_in_order if usable(each, work.kind)]
     if work.kind == "image" and not able:
@@ -121,7 +118,7 @@ def candidates(work: W, providers_in_order: Sequence[P]) -> list[tuple[P, W, tup
     first_refusal: InvalidRequest | None = None
     for provider in able or providers_in_order:
         try:
-            fitted, remarks = fit_provider(work, provider)
+            fitted, remarks = fit_provider(work, provider, sizes)
         except InvalidRequest as error:
             first_refusal = first_refusal or error
         else:
@@ -136,7 +133,9 @@ def choose(work: W, providers_in_order: Sequence[P]) -> tuple[P, W, tuple[str, .
     return candidates(work, providers_in_order)[0]
 
 
-def fit_provider(work: W, provider: Provider) -> tuple[W, tuple[str, ...]]:
+def fit_provider(
+    work: W, provider: Provider, sizes: Collection[str] = RESOLUTIONS
+) -> tuple[W, tuple[str, ...]]:
     """`fit`, to the asked model or, where nobody typed it, to the provider's nearest."""
     models = usable(provider, work.kind)
     if not models:
@@ -153,7 +152,7 @@ def fit_provider(work: W, provider: Provider) -> tuple[W, tuple[str, ...]]:
         else:
             near = models[0]  # Nobody chose the other one.
         work = work.model_copy(update={"model": near})
-    fitted, remarks = fit(work, provider.capabilities[work.model])
+    fitted, remarks = fit(work, provider.capabilities[work.model], sizes)
     if not is_sold(fitted, provider):
         what = fitted.model
         if isinstance(fitted, VideoWork):
@@ -182,7 +181,9 @@ def is_sold(work: AnyWork, provider: Provider) -> bool:
     return provider.is_test or pricing.estimate(work, tariff, can=can) is not None
 
 
-def fit(work: W, capabilities: ModelCapabilities) -> tuple[W, tuple[str, ...]]:
+def fit(
+    work: W, capabilities: ModelCapabilities, sizes: Collection[str] = RESOLUTIONS
+) -> tuple[W, tuple[str, ...]]:
     """The work as this model can do it, and a remark for each default that had to move.
 
     Raises `InvalidRequest` with the field and the nearest value that works.
@@ -194,10 +195,10 @@ def fit(work: W, capabilities: ModelCapabilities) -> tuple[W, tuple[str, ...]]:
     if isinstance(fitted, ClipWork):
         fitted = cast("W", deeds.fit(fitted, capabilities, remarks))
     if isinstance(fitted, VideoWork):
-        clip: VideoWork = fitted
-        for step in _STEPS:
-            clip = step(clip, capabilities, remarks)
-        fitted = cast("W", clip)
+        clip: VideoWork = _fit_duration(fitted, capabilities, remarks)
+        clip = _fit_resolution(clip, capabilities, remarks, sizes)
+        clip = _fit_frames(clip, capabilities, remarks)
+        fitted = cast("W", _fit_concepts(clip, capabilities, remarks))
     return fitted, tuple(remarks)
 
 
@@ -243,13 +244,16 @@ def _fit_duration(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -
     return _settle(work, "duration", can.durations, seconds, remarks)
 
 
-def _fit_resolution(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> VideoWork:
+def _fit_resolution(
+    work: VideoWork, can: ModelCapabilities, remarks: list[str], sizes: Collection[str]
+) -> VideoWork:
     if work.is_draft and can.resolutions:
         smallest = min(can.resolutions, key=RESOLUTIONS.index)
         return work.model_copy(update={"resolution": smallest})
     if not can.resolutions and can.fixed:
         return _fix(work, "resolution", can.fixed[1], remarks)
-    return _settle(work, "resolution", can.resolutions, RESOLUTIONS.index, remarks)
+    place = RESOLUTIONS.index
+    return _settle(work, "resolution", can.resolutions, place, remarks, proposed=sizes)
 
 
 def _fit_ratio(work: W, can: ModelCapabilities, remarks: list[str]) -> W:
@@ -266,23 +270,25 @@ def _settle(
     remarks: list[str],
     *,
     what: str = "",
+    proposed: Collection[str] | None = None,
 ) -> W:
     """The value if the model takes it, else the nearest by its `place` on a line.
 
-    `what` is the kind of clip for which there are no other choices.
+    `what` is the kind of clip for which there are no other choices. Where it was typed, only what
+    may be `proposed` is.
     """
     value: T = getattr(work, field)
     if value in choices:
         return work
     if not choices:
         raise InvalidRequest(f"{work.model} takes no {WORDS[field]}.", field=field)
-    near = min(choices, key=lambda each: abs(place(each) - place(value)))
+    by_distance = sorted(choices, key=lambda each: abs(place(each) - place(value)))
     if field in work.typed:
-        raise InvalidRequest(
-            f"{work.model} cannot make {value} ({WORDS[field]}){what}. The nearest it can is "
-            f"{near}.",
-            field=field,
-        )
+        refused = f"{work.model} cannot make {value} ({WORDS[field]}){what}."
+        may = (each for each in by_distance if proposed is None or each in proposed)
+        hint = next((f" The nearest it can is {each}." for each in may), "")
+        raise InvalidRequest(f"{refused}{hint}", field=field)
+    near = by_distance[0]
     remarks.append(
         f"The {WORDS[field]} is {near}, because {work.model} cannot make {value}{what}."
     )
@@ -383,11 +389,3 @@ def _concepts_refusal(work: VideoWork, can: ModelCapabilities) -> str | None:
 
 def _closest_word(word: str, known: Sequence[str]) -> str:
     return difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
-
-
-_STEPS: tuple[_Step, ...] = (
-    _fit_duration,
-    _fit_resolution,
-    _fit_frames,
-    _fit_concepts,
-)

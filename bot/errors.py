@@ -119,9 +119,8 @@ class NoSuchValue(InvalidRequest):
         self._say = say
 
     def among(self, usable: Collection[str]) -> None:
-        """Name of its choices only those that are usable, if any is."""
-        if left := [each for each in self._choices if each in usable]:
-            self.args = (self._say(left),)
+        """Name of its choices only those that are usable."""
+        self.args = (self._say([each for each in self._choices if each in usable]),)
 
 
 class FrameRejected(Refusal):

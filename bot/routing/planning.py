@@ -112,7 +112,8 @@ class Planner:
             return storyline.settle(work, lambda shot: self.settle(shot, chosen, limits))
         filled = with_defaults(work, self._house_defaults(), chosen, models=self._models)
         refusals: list[NotAllowed] = []
-        for provider, settled, _ in choice.candidates(filled, self._able(filled)):
+        allowed = (limits or self._limits).resolutions
+        for provider, settled, _ in choice.candidates(filled, self._able(filled), allowed):
             sizes = sizes_of(settled, provider.capabilities[settled.model])
             try:
                 quota.check_work(limits or self._limits, settled, sizes)
@@ -140,7 +141,7 @@ class Planner:
             return await self._plan_story(job, work, limits)
         if isinstance(work, ClipWork):  # It may have been deleted since it was looked up.
             await self._sources.source(work, job.request.requester)
-        found = choice.candidates(work, self._able(work))
+        found = choice.candidates(work, self._able(work), limits.resolutions)
         start, end = frames_of(work)
         kept = Kept(
             start=await self._keep(job, "start", start), end=await self._keep(job, "end", end)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bot import choice, consent
 from bot.errors import of_no_clip
 from bot.overview import Offer, Setting
 from bot.ports import ModelCapabilities, Operation
+from bot.presets import choices_made
 from bot.request import Requester
 from bot.routing.planning import Planner
 from bot.store import allowances, lookup, places, settings
@@ -75,6 +76,13 @@ class Preferences:
     def models(self, operation: Operation = "video") -> tuple[ModelCapabilities, ...]:
         """What can be asked for, by model, in the order of the providers."""
         return choice.offered(self._planner.providers, operation)
+
+    def choices(self, field: str) -> Sequence[str]:
+        """What can be chosen of a parameter, by the services here and the operator's limits."""
+        limits = self._limits
+        models = [*self.models(), *self.models("image")]
+        made = choices_made(field, [e for e in models if e.model in (limits.models or [e.model])])
+        return [each for each in made if field != "resolution" or each in limits.resolutions]
 
     async def offers(
         self, requester: Requester, channel: str, *, model: str = ""

@@ -26,7 +26,6 @@ from bot.log import get_logger
 from bot.menu import Menu
 from bot.notices import Notice
 from bot.ports import Dispatcher
-from bot.presets import choices_made
 from bot.refs import GenerationId, JobId, ThreadRef
 from bot.request import GenerationRequest, Requester
 from bot.routing.planning import Planner
@@ -362,10 +361,9 @@ class Studio(Shelf):
     # ---- what an adapter asks ------------------------------------------------------------
 
     def reworded(self, error: BotError) -> BotError:
-        """The error as it is said here: of a value it offers only what a service here makes."""
+        """The error as it is said here: of a value it offers only what may be made here."""
         if isinstance(error, NoSuchValue) and error.field is not None:
-            models = *self.preferences.models(), *self.preferences.models("image")
-            error.among(choices_made(error.field, models))
+            error.among(self.preferences.choices(error.field))
         return error
 
     async def serves(self, tenant: str) -> bool:

@@ -30,7 +30,7 @@ from adapters.command_text import (
     to_work,
 )
 from adapters.work_text import Finish, Redo
-from bot.errors import InvalidRequest
+from bot.errors import InvalidRequest, NoSuchValue
 from bot.refs import Attachment, JobId
 from bot.request import (
     ASPECT_RATIOS,
@@ -249,6 +249,13 @@ def test_a_wrong_flag_or_value_names_the_nearest(text: str, field: str, words: s
     refused = refusal(text)
     assert refused.field == field
     assert words in refused.sentence
+
+
+def test_no_value_is_named_where_none_can_be_used() -> None:
+    refused = refusal("fox --8k")
+    assert isinstance(refused, NoSuchValue)
+    refused.among(())
+    assert refused.sentence == "--8k is not possible."
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ async def test_whom_a_message_names_is_in_the_prompt_by_name(community: Communit
         ("a fox --seed 4", "belongs to other tools"),
         ("a fox --ar 5:1", "The nearest is"),
         ("a fox --12s", "The nearest is 9s; all: 5s, 9s."),
+        ("a fox --2160p", "The nearest is 1080p; all: 540p, 720p, 1080p."),
         ("settings dur=12s", "The nearest is 9s; all: 5s, 9s."),
         ("--loop", "Say what you want to see"),
     ],

@@ -394,7 +394,20 @@ async def test_only_the_models_and_sizes_of_the_place_may_be_used(
             await bot.ask(key="model", model="ray-2")
         with pytest.raises(NotAllowed, match=r"720p is off here\. You can use 540p"):
             await bot.ask(key="size", resolution="720p")
+        assert bot.studio.preferences.choices("resolution") == ["540p"]
         await bot.ask()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "says"),
+    [(["360p", "720p"], r"\. The nearest it can is 720p\.$"), (["360p"], r"\(resolution\)\.$")],
+)
+async def test_the_nearest_size_that_is_named_is_one_that_may_be_used(
+    simulator: Simulator, tmp_path: Path, allowed: list[str], says: str
+) -> None:
+    async with open_inn(simulator, tmp_path, limits={"resolutions": allowed}) as bot:
+        with pytest.raises(InvalidRequest, match=f"cannot make 360p.*{says}"):
+            await bot.ask(resolution="360p")
 
 
 async def test_4k_is_off_unless_the_place_allows_it(shared_bot: RunningBot) -> None:
