@@ -13,7 +13,7 @@ from bot.errors import StoreError
 from bot.job import JobState
 from bot.store.transaction import Tx
 from tests.conftest import RunningBot
-from tests.fakes import to_requester
+from tests.fakes import to_requester, until
 from tests.journey.test_paid_once import _let_pass as let_reconcile
 from tests.ports import free_port
 from tests.secrecy import life_of, lines_about, read_logs
@@ -77,9 +77,11 @@ async def test_of_one_whose_lost_answer_a_call_brings_back(
     await bot.simulator.wait_for_creates(1)
     [generation] = bot.simulator.generations
     await bot.simulator.finish(generation)
+    # Before the list is asked, which would find it, too.
+    await until(lambda: refused)
     async with asyncio.timeout(30):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
             await bot.clock.let_pass(seconds=0.5, moment=0.01)
     assert "callback.not_taken" in life_of(job_id, said.getvalue())
     lines = lines_about("callback.not_taken", said.getvalue())
-    assert [(each["job"], each["generation"]) for each in lines] == [(job_id, generation)] * 2
+    assert {(each["job"], each["generation"]) for each in lines} == {(job_id, generation)}

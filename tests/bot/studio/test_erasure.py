@@ -444,6 +444,7 @@ async def test_a_status_goes_too_whose_platform_has_not_answered(
     monkeypatch.setattr(chat, "post", unanswered)
     job_id = await ask(bot, kai)
     await chat.until(lambda: chat.status(job_id) is not None)
+    await bot.until(job_id, JobState.GENERATING)
     await bot.studio.erasure.forget(kai, is_confirmed=True)
     await finish(bot, job_id)
     await bot.until(job_id, JobState.CANCELLED)
