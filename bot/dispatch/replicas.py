@@ -32,6 +32,8 @@ IDLE_SECONDS, PING_SECONDS = 10, 3.0
 TRY_SECONDS = 0.3
 AGAIN_SECONDS = 1.0
 LISTEN_SECONDS = 5.0
+#: After each word; what is told meanwhile is said in one go.
+BREATH_SECONDS = 0.05
 CANCEL_AGAIN_SECONDS = 0.1
 #: A connection that was cut sooner than that is no better the next time.
 GOOD_SECONDS = 1.0
@@ -45,6 +47,7 @@ _HELD = (
     " AND (classid::bigint << 32) | objid::bigint = ANY(%s::bigint[])"
 )
 _TRY = "SELECT n, pg_try_advisory_lock(n) FROM unnest(%s::bigint[]) AS n"
+_SAY = "SELECT pg_notify(%s, word) FROM unnest(%s::text[]) AS word"
 _GIVE_BACK = "SELECT pg_advisory_unlock(n) FROM unnest(%s::bigint[]) AS n"
 log = get_logger(__name__)
 Work = Callable[[], Awaitable[None]]
@@ -212,11 +215,14 @@ class PostgresReplicas:
         while True:
             try:
                 async with asyncio.timeout(LISTEN_SECONDS):
-                    notice = await self._outgoing.get()
+                    words = [await self._outgoing.get()]
             except TimeoutError:
                 await conn.execute("SELECT 1")
                 continue
-            await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, notice))
+            while not self._outgoing.empty():
+                words.append(self._outgoing.get_nowait())
+            await conn.execute(_SAY, (CHANNEL, words))
+            await asyncio.sleep(BREATH_SECONDS)
 
 
 async def _give_up(asking: asyncio.Future[None]) -> None:
