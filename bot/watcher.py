@@ -99,12 +99,12 @@ class ProviderWatcher:
 
     def hint(self, hint: Hint) -> bool:
         """A callback arrived, which is looked into soon; False: another one may have to know."""
+        told = hint.generation.id
         # Without news it still shows, once its secret was compared, that callbacks arrive.
-        is_wanted = self._is_news(hint.generation.id, hint) or not self._has_callbacks()
-        if self._is_on_duty and is_wanted:
+        if self._is_on_duty and (self._is_news(told, hint) or not self._has_callbacks()):
             self._callbacks.add(hint)
             self._looking.set()
-        return self._is_on_duty and hint.generation.id in self._running
+        return self._is_on_duty and (told in self._running or told in self._ended)
 
     @property
     def running(self) -> int:

@@ -264,6 +264,18 @@ async def test_of_a_call_that_is_surely_for_here_nobody_else_is_told(
     assert "callback" in told
 
 
+async def test_of_a_call_about_what_was_seen_to_end_here_nobody_else_is_told(
+    called: RunningBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    [job_id] = await run(called, 1)
+    await finish(called, job_id)
+    await called.delivered(job_id)
+    monkeypatch.setattr(called.app._replicas, "tell", lambda subject, **_: told.append(subject))
+    await call(called, job_id, "completed")
+    assert "callback" not in told
+
+
 def waits(calls: Callbacks) -> bool:
     """Whether one waits to be looked into, now that those whose time has come do."""
     calls.take_up()
