@@ -183,7 +183,9 @@ def echoed_token_hash(echo: Row) -> str | None:
     url = echo.get("callback_url")
     if not isinstance(url, str) or not url:
         return None
-    return hashlib.sha256(path_of(url).rpartition("/")[2].encode()).hexdigest()
+    # Of each row of every page: to take the whole address apart would cost more than the row.
+    path = url.partition("#")[0].partition("?")[0]
+    return hashlib.sha256(path.rpartition("/")[2].encode()).hexdigest()
 
 
 def path_of(url: str) -> str:
