@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
-from typing import Unpack, assert_never
+from typing import TypeVar, Unpack, assert_never
 
 from bot.consent import UNANSWERED
 from bot.errors import (
@@ -36,6 +36,7 @@ from bot.store.transaction import Tx
 from bot.text import thing
 
 log = get_logger(__name__)
+R = TypeVar("R")
 FAULTS_BEFORE_PARKING = 5
 BROKEN_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
@@ -82,7 +83,10 @@ class JobTracker:
             if job.next_at is None or job.next_at > max(now, at):
                 return
             with naming(job.id, job.generation_id):
-                await self._guarded(job, self._step(job))
+                kept = await self._guarded(job, self._step(job))
+                if kept is not None:
+                    # On the row as it was written just now: to read it again would tell no more.
+                    await self._guarded(kept, self._deliverer.deliver(kept))
         except Stale:
             log.debug("job.stale", job=job_id)
         except StoreError as error:
@@ -93,10 +97,10 @@ class JobTracker:
         with naming(job.id, generation.id):
             await self._guarded(job, self._submitter.keep(job, submission, generation))
 
-    async def _guarded(self, job: Job, step: Awaitable[None]) -> None:
+    async def _guarded(self, job: Job, step: Awaitable[R]) -> R | None:
         try:
             try:
-                await step
+                return await step
             except StoreError:
                 raise
             except InOtherHands as error:
@@ -108,8 +112,10 @@ class JobTracker:
         except Exception as error:
             log.exception("job.fault", job=job.id, state=job.state)
             await self._after_fault(job, error)
+        return None
 
-    async def _step(self, job: Job) -> None:
+    async def _step(self, job: Job) -> Job | None:
+        """Take it; returns a job whose clip was kept and is to be delivered at once."""
         match job.state:
             case JobState.RECEIVED:
                 await self._context.result(job, self._expire_confirm)
@@ -122,15 +128,17 @@ class JobTracker:
             case JobState.GENERATING:
                 await self._judge(job)
             case JobState.FETCHING:
-                await self._deliverer.fetch(job)
+                kept = await self._deliverer.fetch(job)
+                return kept if kept.state is JobState.DELIVERING else None
             case JobState.REVIEWING:
                 await self._deliverer.ask_moderators(job)
             case JobState.DELIVERING:
                 await self._deliverer.deliver(job)
             case JobState.UNCERTAIN | JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
-                return
+                pass
             case _:
                 assert_never(job.state)
+        return None
 
     async def _follow(self, film: Job) -> None:
         """Let a film go on from what became of its shots."""

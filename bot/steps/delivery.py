@@ -49,11 +49,10 @@ class Deliverer:
     def __init__(self, context: StepContext) -> None:
         self._context = context
 
-    async def fetch(self, job: Job) -> None:
+    async def fetch(self, job: Job) -> Job:
         """Keep the finished file; raises `ClipError`, or `ProviderError` for a fresh link."""
         if job.is_film:
-            await self._join(job)
-            return
+            return await self._join(job)
         assert job.plan is not None
         url = (await self._fresh_link(job) if job.tries > 0 else None) or job.clip_url
         clip = await self._context.clips.fetch(
@@ -70,7 +69,7 @@ class Deliverer:
                 return ledger.end(tx, current, JobState.CANCELLED, now, charged=charged, **columns)
             return _to_next(tx, current, now, charged, **columns)
 
-        await self._context.result(job, write)
+        return await self._context.result(job, write)
 
     async def _fresh_link(self, job: Job) -> str | None:
         """The link that its provider shows now: links end. None where the known one has to do."""
@@ -103,7 +102,7 @@ class Deliverer:
 
         await self._context.result(job, write)
 
-    async def _join(self, film: Job) -> None:
+    async def _join(self, film: Job) -> Job:
         """Keep the film, made of the shots that there are."""
         shots = await self._shots(film)
         made = [each.clip for each in shots if each.state is JobState.DELIVERED and each.clip]
@@ -112,7 +111,7 @@ class Deliverer:
         def write(tx: Tx, current: Job) -> Job:
             return _to_next(tx, current, now, Micros(0), clip=clip, seconds=clip.seconds)
 
-        await self._context.result(film, write)
+        return await self._context.result(film, write)
 
     async def _shots(self, job: Job) -> list[Job]:
         if not job.is_film:
@@ -163,6 +162,9 @@ class Deliverer:
                 lineage.parent(conn, job),
             )
         )
+        if posted.message is not None:
+            # This process was frozen, and another one has delivered it meanwhile.
+            return posted.message
         about = to_about(job, parent, shots)
         notice = Delivered(
             # A clip answers what asked for it, else the job's status message.

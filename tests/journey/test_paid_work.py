@@ -26,10 +26,10 @@ from bot.errors import (
 from bot.job import Failure, Job, JobState
 from bot.notices import Delivered, Notice
 from bot.ports import CannotTell, Generation, Provider, Submission
-from bot.refs import GenerationId, JobId
+from bot.refs import GenerationId, JobId, MessageRef, ThreadRef
 from bot.simulator import Simulator
 from bot.steps.submission import OWN_REFUSALS, Submitter
-from bot.store import jobs
+from bot.store import jobs, ledger, messages
 from bot.store.transaction import Tx
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
@@ -223,6 +223,31 @@ async def test_what_another_process_has_to_post_counts_as_no_try(
     job = await hurry(bot, job_id, lambda job: job.ended_at is not None, seconds=5)
     assert (job.state, put_off, heavy) == (JobState.DELIVERED, 0, 0), job.failure
     assert "stuck" not in await told(bot)
+
+
+async def test_whoever_was_frozen_before_a_post_leaves_it_to_who_made_it_meanwhile(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    """Between keeping the clip and posting it nobody reads the whole row again."""
+
+    async def froze(thread: ThreadRef) -> int:
+        job, message = await bot.job(bot.jobs[0]), MessageRef(thread=thread, message="elsewhere")
+
+        def write(tx: Tx) -> None:
+            messages.put(tx, messages.clip_key(job.id), job.id, message, "clip")
+            now = bot.clock.now()
+            ledger.end(tx, job, JobState.DELIVERED, now, charged=job.cost, message=message)
+
+        await bot.app.database.write(write)
+        return bot.chat.max_upload_bytes
+
+    monkeypatch.setattr(bot.chat, "max_upload", froze)
+    job_id = await finished(bot)
+    job = await bot.delivered(job_id)
+    assert await bot.app._dispatcher.drain(30) > 0
+    assert bot.chat.clips(job_id) == []
+    assert await bot.job(job_id) == job
+    await bot.check_books()
 
 
 async def test_a_clip_that_stays_too_heavy_for_weeks_is_still_tried(
