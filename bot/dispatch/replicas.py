@@ -64,7 +64,7 @@ class PostgresReplicas:
         self._roles = {"process": _Role([_own(self.name)])}
         self._ears: dict[str, Callable[[Mapping[str, str]], None]] = {}
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(10_000)
-        self._turns = Turns(self._connect)
+        self._turns = Turns()
 
     @property
     def is_single(self) -> bool:
@@ -120,14 +120,12 @@ class PostgresReplicas:
     # ---- life ----------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep roles, listen and tell until cancelled; each anew after a lost connection."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._again(self._keep_roles), name="roles")
-                group.create_task(self._again(self._listen), name="ears")
-                group.create_task(self._again(self._speak), name="mouth")
-        finally:
-            await self._turns.close()
+        """Keep roles and turns, listen and tell until cancelled; each again if it was cut off."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._again(self._keep_roles), name="roles")
+            group.create_task(self._again(self._turns.keep), name="turns")
+            group.create_task(self._again(self._listen), name="ears")
+            group.create_task(self._again(self._speak), name="mouth")
 
     async def _again(self, work: Callable[[psycopg.AsyncConnection], Awaitable[None]]) -> None:
         is_lost = False

@@ -1,107 +1,99 @@
-"""Turns among processes: session advisory locks over a few connections of their own.
+"""Turns among processes: session advisory locks over one connection, asked for many at once.
 
-A process that froze loses them with its connections, which the server ends when they say nothing.
-No pool of a library keeps these: one whose connections have all ended was seen to wait for none.
+Each is one round trip of many that a crowd's messages take, so those that are wanted and those
+that are over at the same moment share it. A process that froze loses its turns with the
+connection, which the server ends when it says nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import psycopg
 
-from bot.alongside import alongside
+from bot.dispatch.single import SingleProcess
 from bot.errors import StoreError
 
-AT_ONCE = 16
-#: How long a turn is waited for while too many others wait.
-PATIENCE_SECONDS = 30.0
-#: The server ends a connection that says nothing for longer than twice that.
-PING_SECONDS, FRESH_SECONDS = 3.0, 5.0
-_WAIT = "SELECT pg_advisory_lock(%s)"
-_DONE = "SELECT pg_advisory_unlock(%s)"
+#: How long a turn of another process is waited for, and the pause before it is asked for again.
+PATIENCE_SECONDS, AGAIN_SECONDS = 20.0, 0.1
+#: The server ends a connection that says nothing for about three times as long.
+PING_SECONDS = 3.0
+_ASK = (
+    "SELECT n, is_over, CASE WHEN is_over THEN pg_advisory_unlock(n)"
+    " ELSE pg_try_advisory_lock(n) END"
+    " FROM unnest(%s::bigint[], %s::boolean[]) AS asked (n, is_over)"
+)
 
 
 class Turns:
-    """Lends a connection to each turn; `connect` opens one."""
+    """Lets one at a time take each turn: of those here, and of all processes."""
 
-    def __init__(self, connect: Callable[[], Awaitable[psycopg.AsyncConnection]]) -> None:
-        self._connect = connect
-        self._places = asyncio.Semaphore(AT_ONCE)
-        self._idle: list[tuple[float, psycopg.AsyncConnection]] = []
-        self._is_over = False
+    def __init__(self) -> None:
+        self._here = SingleProcess()
+        self._wanted: dict[int, asyncio.Future[bool]] = {}
+        self._over: list[int] = []
+        self._changed = asyncio.Event()
 
     @asynccontextmanager
     async def take(self, number: int) -> AsyncIterator[None]:
         """Wait for whoever has this lock, in any process; raises `StoreError`."""
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await self._places.acquire()
-        except TimeoutError as error:
-            raise StoreError("The database is very busy. Try again.") from error
-        try:
-            conn = await self._lock(number)
+        async with self._here.turn(str(number)):
+            asked = self._ask(number)
             try:
-                async with alongside(_ping(conn)):
-                    yield
-            finally:
-                await self._unlock(conn, number)
-        finally:
-            self._places.release()
-
-    async def close(self) -> None:
-        """Close what nobody uses; what is in use closes with its turn."""
-        self._is_over = True
-        while self._idle:
-            await self._idle.pop()[1].close()
-
-    async def _lock(self, number: int) -> psycopg.AsyncConnection:
-        """A connection that has it; one that ended unseen is replaced."""
-        while True:
-            old = await self._fresh()
-            try:
-                conn = old or await self._connect()
                 try:
-                    await conn.execute(_WAIT, (number,))
-                except BaseException:
-                    await conn.close()
-                    raise
-            except psycopg.OperationalError as error:
-                if old is None or isinstance(error, psycopg.errors.LockNotAvailable):
-                    raise StoreError("The database cannot be reached. Try again.") from error
-            else:
-                return conn
+                    async with asyncio.timeout(PATIENCE_SECONDS):
+                        while not await asked:
+                            await asyncio.sleep(AGAIN_SECONDS)
+                            asked = self._ask(number)
+                except TimeoutError as error:
+                    raise StoreError(
+                        "The database is busy or cannot be reached. Try again."
+                    ) from error
+                yield
+            finally:
+                if _is_given(asked):
+                    self._over.append(number)
+                    self._changed.set()
 
-    async def _fresh(self) -> psycopg.AsyncConnection | None:
-        """The connection that was used last, unless that is long ago."""
-        while self._idle:
-            used_at, conn = self._idle.pop()
-            if time.monotonic() - used_at < FRESH_SECONDS and not conn.closed:
-                return conn
-            await conn.close()
-        return None
+    def _ask(self, number: int) -> asyncio.Future[bool]:
+        self._wanted[number] = asked = asyncio.get_running_loop().create_future()
+        self._changed.set()
+        return asked
 
-    async def _unlock(self, conn: psycopg.AsyncConnection, number: int) -> None:
-        try:
-            await conn.execute(_DONE, (number,))
-        except psycopg.Error:
-            await conn.close()  # The turn ends with its connection anyway.
-        except BaseException:
-            await conn.close()
-            raise
-        else:
-            if self._is_over:
-                await conn.close()
-                return
-            self._idle.append((time.monotonic(), conn))
+    async def keep(self, conn: psycopg.AsyncConnection) -> None:
+        """Ask for them until the connection is lost; what was asked then is asked over the next.
 
-
-async def _ping(conn: psycopg.AsyncConnection) -> None:
-    """Show that we are alive; where the connection is lost the turn is, too, and nobody hears."""
-    with suppress(psycopg.Error):
+        Nobody hears that a turn was lost with it.
+        """
+        self._over.clear()
         while True:
-            await asyncio.sleep(PING_SECONDS)
-            await conn.execute("SELECT 1")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PING_SECONDS):
+                    await self._changed.wait()
+            self._changed.clear()
+            await self._exchange(conn)
+
+    async def _exchange(self, conn: psycopg.AsyncConnection) -> None:
+        over, self._over = self._over, []
+        self._wanted = {n: each for n, each in self._wanted.items() if not each.done()}
+        wanted = dict(self._wanted)
+        kinds = [True] * len(over) + [False] * len(wanted)
+        found = await conn.execute(_ASK, ([*over, *wanted], kinds))
+        for number, is_over, is_given in await found.fetchall():
+            if is_over:
+                continue
+            asked = wanted[number]
+            if self._wanted.get(number) is asked:
+                del self._wanted[number]
+            if not asked.done():
+                asked.set_result(is_given)
+            elif is_given:
+                self._over.append(number)  # Who asked was cancelled meanwhile.
+                self._changed.set()
+
+
+def _is_given(asked: asyncio.Future[bool]) -> bool:
+    """Whether it was, though who asked may be cancelled before they hear of it."""
+    return asked.done() and not asked.cancelled() and asked.result()

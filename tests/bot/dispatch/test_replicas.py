@@ -11,6 +11,7 @@ import pytest
 
 from bot.dispatch.replicas import GOOD_SECONDS, PostgresReplicas
 from bot.dispatch.single import SingleProcess
+from bot.dispatch.turns import Turns
 from bot.replicas import Replicas
 from bot.store.postgres import postgres_url
 from tests.faults.proxy import FaultProxy
@@ -189,6 +190,67 @@ async def test_turns_are_taken_one_at_a_time(url: str) -> None:
     async with asyncio.timeout(30), at_work(replicas[0], Duty()), at_work(replicas[1], Duty()):
         await asyncio.gather(*(take(each) for _ in range(10) for each in replicas))
     assert most == 1
+
+
+async def test_turns_that_are_wanted_and_over_together_cost_few_round_trips(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replicas, exchange, trips = PostgresReplicas(postgres_url(url)), Turns._exchange, 0
+
+    async def count(self: Turns, conn: psycopg.AsyncConnection) -> None:
+        nonlocal trips
+        trips += 1
+        await exchange(self, conn)
+
+    async def take(number: int) -> None:
+        async with replicas.turn(f"status r-{number}"):
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Turns, "_exchange", count)
+    async with asyncio.timeout(30), at_work(replicas, Duty()):
+        await asyncio.gather(*map(take, range(50)))
+        assert trips < 10
+
+
+async def test_who_is_cancelled_while_waiting_for_a_turn_leaves_it_free(url: str) -> None:
+    one, other = (PostgresReplicas(postgres_url(url)) for _ in range(2))
+
+    async def take(each: PostgresReplicas) -> None:
+        async with each.turn("status r-a"):
+            pass
+
+    async with asyncio.timeout(30), at_work(one, Duty()), at_work(other, Duty()):
+        for loops in range(40):
+            # Before it is asked for, while it is, and once it is had.
+            waiting = asyncio.ensure_future(take(one))
+            for _ in range(loops):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait({waiting})
+            await take(other)
+        async with other.turn("status r-a"):
+            waiting = asyncio.ensure_future(take(one))
+            await asyncio.wait({waiting}, timeout=0.05)
+            waiting.cancel()
+        await take(other)
+        await take(one)
+
+
+async def test_a_turn_ends_with_its_connection_and_the_next_are_asked_for_over_another(
+    url: str,
+) -> None:
+    """Whoever had it goes on unaware of that."""
+    one, other = (PostgresReplicas(postgres_url(url)) for _ in range(2))
+    async with asyncio.timeout(30), at_work(one, Duty()), at_work(other, Duty()):
+        async with one.turn("status r-a"):
+            at_server(url, CUT)
+            async with other.turn("status r-a"):
+                pass
+        async with other.turn("status r-a"):
+            waiting = asyncio.ensure_future(one.turn("status r-a").__aenter__())
+            await asyncio.wait({waiting}, timeout=0.3)
+            assert not waiting.done()
+        await waiting
 
 
 @pytest.mark.parametrize("word", ["nudge", "a quote ' and a \\ and ä"])
