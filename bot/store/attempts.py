@@ -24,7 +24,9 @@ _UPDATE = update(attempts).where(
     attempts.c.job_id == bindparam("of_job"), attempts.c.attempt == bindparam("number")
 )
 _OWNED = select(attempts.c.generation_id).where(attempts.c.generation_id.is_not(None))
-_BY_TOKEN_HASH = select(attempts).where(attempts.c.token_hash == bindparam("hash"))
+_IS_CALLED = attempts.c.token_hash == bindparam("hash")
+_BY_TOKEN_HASH = select(attempts).where(_IS_CALLED)
+_CALLED = select(attempts.c.job_id, attempts.c.generation_id).where(_IS_CALLED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +191,12 @@ def by_token_hash(conn: Connection, token_hash: str) -> Attempt | None:
     """The attempt whose callback secret has this SHA-256."""
     row = conn.execute(_BY_TOKEN_HASH, {"hash": token_hash}).one_or_none()
     return _to_attempt(row) if row is not None else None
+
+
+def called(conn: Connection, token_hash: str) -> tuple[JobId, GenerationId | None] | None:
+    """The job and generation of that attempt: of each call, so without the whole of it."""
+    row = conn.execute(_CALLED, {"hash": token_hash}).one_or_none()
+    return (row.job_id, row.generation_id) if row is not None else None
 
 
 def doubtful(conn: Connection, job_id: JobId) -> int:

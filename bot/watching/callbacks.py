@@ -16,7 +16,6 @@ from bot.ports import Generation, GenerationState
 from bot.refs import GenerationId, JobId
 from bot.routing.claims import claim, tell_if_ended
 from bot.store import attempts, jobs
-from bot.store.attempts import Attempt
 from bot.store.database import Database
 from bot.store.transaction import Tx
 
@@ -108,14 +107,19 @@ class Callbacks:
         if not hints:
             return {}
         found = await self._database.read(
-            lambda conn: [attempts.by_token_hash(conn, each) for each in hints]
+            lambda conn: [attempts.called(conn, each) for each in hints]
         )
         del self._hints[:count]
         calls: dict[GenerationId, Hint] = {}
-        for hint, attempt in zip(hints.values(), found, strict=True):
-            claimed = self._claim(hint, attempt)
-            if attempt is not None and claimed is not None:
-                calls[claimed] = replace(hint, job_id=attempt.submission.job_id)
+        for hint, called in zip(hints.values(), found, strict=True):
+            if called is None:
+                log.warning("callback.unknown")
+                continue
+            self.last_at = self._clock.boottime()
+            job_id, known = called
+            claimed = known or hint.generation.id
+            if len(claimed) <= ID_CHARS:
+                calls[claimed] = replace(hint, job_id=job_id)
         return calls
 
     def _newest(self) -> dict[str, Hint]:
@@ -126,14 +130,6 @@ class Callbacks:
             if known is None or known.generation.state in UNDER_WAY:
                 newest[hint.token_hash] = hint
         return newest
-
-    def _claim(self, hint: Hint, attempt: Attempt | None) -> GenerationId | None:
-        if attempt is None:
-            log.warning("callback.unknown")
-            return None
-        self.last_at = self._clock.boottime()
-        claimed = attempt.generation_id or hint.generation.id
-        return claimed if len(claimed) <= ID_CHARS else None
 
     async def adopt(self, hint: Hint, seen: Generation) -> Job | None:
         """Give a lost generation to its job, or report it as orphaned; the job if it now runs."""
