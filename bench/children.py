@@ -10,6 +10,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar, cast
 
+from bot.__main__ import GARBAGE_AT
+
 CONTEXT = multiprocessing.get_context("spawn")
 GRACE_SECONDS = 10.0
 R = TypeVar("R")
@@ -100,5 +102,6 @@ def _answer(pipe: Connection, module: str, name: str, arguments: Any) -> None:
     function = getattr(importlib.import_module(module), name)
     gc.freeze()
     gc.enable()
+    gc.set_threshold(*GARBAGE_AT)
     pipe.send(function(*arguments))
     pipe.close()
