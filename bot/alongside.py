@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+GIVEN_UP_AGAIN_SECONDS = 0.1
 T = TypeVar("T")
 
 
@@ -26,6 +27,26 @@ async def alongside(
         while not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=again_after)
+
+
+async def within(seconds: float, work: Awaitable[T]) -> T:
+    """What it returns; raises `TimeoutError` where it takes longer, and it is given up.
+
+    The database's driver, told so once, politely waits for an answer that may never come.
+    """
+    async with alongside(work, again_after=GIVEN_UP_AGAIN_SECONDS) as task:
+        try:
+            await asyncio.wait({task}, timeout=seconds)
+            if not task.done():
+                raise TimeoutError
+            return task.result()
+        finally:
+            task.add_done_callback(_ignore)
+
+
+def _ignore(task: asyncio.Task[T]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 async def end(*groups: Collection[asyncio.Task[None]]) -> None:

@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 import psycopg
 from sqlalchemy import URL
 
-from bot.alongside import alongside
+from bot.alongside import alongside, within
 from bot.dispatch.turns import Turns
 from bot.errors import StoreError
 from bot.log import get_logger
@@ -34,7 +34,6 @@ AGAIN_SECONDS = 1.0
 LISTEN_SECONDS = 5.0
 #: After each word; what is told meanwhile is said in one go.
 BREATH_SECONDS = 0.05
-CANCEL_AGAIN_SECONDS = 0.1
 #: A connection that was cut sooner than that is no better the next time.
 GOOD_SECONDS = 1.0
 #: PostgreSQL takes no longer notices.
@@ -131,9 +130,12 @@ class PostgresReplicas:
         is_lost = False
         while True:
             try:
-                async with await self._connect() as conn:
-                    is_lost = False
+                conn = await self._connect()
+                is_lost = False
+                try:
                     await work(conn)
+                finally:
+                    await conn.close()  # Its own exit would ask a silent one to roll back.
             except (psycopg.Error, TimeoutError) as error:
                 if not is_lost:
                     log.warning("replica.lost_database", cause=cause(error))
@@ -169,14 +171,7 @@ class PostgresReplicas:
 
     async def _hold(self, conn: psycopg.AsyncConnection) -> None:
         while True:
-            async with alongside(self._try(conn)) as trying:
-                try:
-                    await asyncio.wait({trying}, timeout=PING_SECONDS)
-                    if not trying.done():
-                        raise TimeoutError
-                    trying.result()
-                finally:
-                    await _give_up(trying)
+            await within(PING_SECONDS, self._try(conn))
             await asyncio.sleep(TRY_SECONDS)
 
     async def _try(self, conn: psycopg.AsyncConnection) -> None:
@@ -198,7 +193,7 @@ class PostgresReplicas:
         while True:
             async for notice in conn.notifies(timeout=LISTEN_SECONDS):
                 self._hear(notice.payload)
-            await conn.execute("SELECT 1")
+            await within(PING_SECONDS, conn.execute("SELECT 1"))
 
     def _hear(self, payload: str) -> None:
         try:
@@ -215,21 +210,12 @@ class PostgresReplicas:
                 async with asyncio.timeout(LISTEN_SECONDS):
                     words = [await self._outgoing.get()]
             except TimeoutError:
-                await conn.execute("SELECT 1")
+                await within(PING_SECONDS, conn.execute("SELECT 1"))
                 continue
             while not self._outgoing.empty():
                 words.append(self._outgoing.get_nowait())
-            await conn.execute(_SAY, (CHANNEL, words))
+            await within(PING_SECONDS, conn.execute(_SAY, (CHANNEL, words)))
             await asyncio.sleep(BREATH_SECONDS)
-
-
-async def _give_up(asking: asyncio.Future[None]) -> None:
-    """Await no answer any more; psycopg politely waits for one, unless it is told twice."""
-    while not asking.done():
-        asking.cancel()
-        await asyncio.wait({asking}, timeout=CANCEL_AGAIN_SECONDS)
-    if not asking.cancelled():
-        asking.exception()
 
 
 class _Role:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import psycopg
 
+from bot.alongside import within
 from bot.dispatch.single import SingleProcess
 from bot.errors import StoreError
 
@@ -39,28 +40,34 @@ class Turns:
     @asynccontextmanager
     async def take(self, number: int) -> AsyncIterator[None]:
         """Wait for whoever has this lock, in any process; raises `StoreError`."""
-        async with self._here.turn(str(number)):
-            asked = self._ask(number)
+        async with AsyncExitStack() as stack:
             try:
-                try:
-                    async with asyncio.timeout(PATIENCE_SECONDS):
-                        while not await asked:
-                            await asyncio.sleep(AGAIN_SECONDS)
-                            asked = self._ask(number)
-                except TimeoutError as error:
-                    raise StoreError(
-                        "The database is busy or cannot be reached. Try again."
-                    ) from error
-                yield
-            finally:
-                if _is_given(asked):
-                    self._over.append(number)
-                    self._changed.set()
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await stack.enter_async_context(self._here.turn(str(number)))
+                    await self._ask(number)
+                    stack.callback(self._give_back, number)
+            except TimeoutError as error:
+                told = "The database is busy or cannot be reached. Try again."
+                raise StoreError(told) from error
+            yield
 
-    def _ask(self, number: int) -> asyncio.Future[bool]:
-        self._wanted[number] = asked = asyncio.get_running_loop().create_future()
+    async def _ask(self, number: int) -> None:
+        """Ask for it until it is given."""
+        while True:
+            self._wanted[number] = asked = asyncio.get_running_loop().create_future()
+            self._changed.set()
+            try:
+                if await asked:
+                    return
+            except asyncio.CancelledError:
+                if not asked.cancelled() and asked.result():
+                    self._give_back(number)  # It was given at this very moment.
+                raise
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    def _give_back(self, number: int) -> None:
+        self._over.append(number)
         self._changed.set()
-        return asked
 
     async def keep(self, conn: psycopg.AsyncConnection) -> None:
         """Ask for them until the connection is lost; what was asked then is asked over the next.
@@ -68,12 +75,13 @@ class Turns:
         Nobody hears that a turn was lost with it.
         """
         self._over.clear()
+        self._changed.set()
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PING_SECONDS):
                     await self._changed.wait()
             self._changed.clear()
-            await self._exchange(conn)
+            await within(PING_SECONDS, self._exchange(conn))
 
     async def _exchange(self, conn: psycopg.AsyncConnection) -> None:
         over, self._over = self._over, []
@@ -90,10 +98,4 @@ class Turns:
             if not asked.done():
                 asked.set_result(is_given)
             elif is_given:
-                self._over.append(number)  # Who asked was cancelled meanwhile.
-                self._changed.set()
-
-
-def _is_given(asked: asyncio.Future[bool]) -> bool:
-    """Whether it was, though who asked may be cancelled before they hear of it."""
-    return asked.done() and not asked.cancelled() and asked.result()
+                self._give_back(number)  # Who asked was cancelled meanwhile.

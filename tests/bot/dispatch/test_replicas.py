@@ -12,6 +12,7 @@ import pytest
 from bot.dispatch.replicas import GOOD_SECONDS, PostgresReplicas
 from bot.dispatch.single import SingleProcess
 from bot.dispatch.turns import Turns
+from bot.errors import StoreError
 from bot.replicas import Replicas
 from bot.store.postgres import postgres_url
 from tests.faults.proxy import FaultProxy
@@ -237,9 +238,11 @@ async def test_who_is_cancelled_while_waiting_for_a_turn_leaves_it_free(url: str
 
 
 async def test_a_turn_ends_with_its_connection_and_the_next_are_asked_for_over_another(
-    url: str,
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever had it goes on unaware of that."""
+    # Who waits is asked for at once, not with the next sign of life.
+    monkeypatch.setattr("bot.dispatch.turns.PING_SECONDS", 60.0)
     one, other = (PostgresReplicas(postgres_url(url)) for _ in range(2))
     async with asyncio.timeout(30), at_work(one, Duty()), at_work(other, Duty()):
         async with one.turn("status r-a"):
@@ -251,6 +254,46 @@ async def test_a_turn_ends_with_its_connection_and_the_next_are_asked_for_over_a
             await asyncio.wait({waiting}, timeout=0.3)
             assert not waiting.done()
         await waiting
+
+
+async def test_a_connection_that_says_nothing_any_more_keeps_nobody_waiting(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the end that the server makes of it comes through."""
+    monkeypatch.setattr("bot.dispatch.replicas.IDLE_SECONDS", 600)
+    duty, address = Duty(), postgres_url(url)
+    assert address.host is not None
+    assert address.port is not None
+    async with FaultProxy(address.host, address.port) as proxy:
+        near = PostgresReplicas(address.set(port=proxy.port))
+        async with asyncio.timeout(30), at_work(near, duty):
+            await duty.on.wait()
+            await proxy.break_("freeze")
+            waiting = asyncio.ensure_future(near.turn("status r-a").__aenter__())
+            await duty.off.wait()
+            await proxy.mend()
+            await waiting
+
+
+async def test_all_who_wait_for_a_turn_in_vain_hear_so_at_the_same_time(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.dispatch.turns.PATIENCE_SECONDS", 0.3)
+    one, other = (PostgresReplicas(postgres_url(url)) for _ in range(2))
+    ask, asking = Turns._ask, 0
+
+    async def count(self: Turns, number: int) -> None:
+        nonlocal asking
+        asking += 1
+        await ask(self, number)
+
+    at_hand = at_work(one, Duty()), at_work(other, Duty())
+    async with asyncio.timeout(30), at_hand[0], at_hand[1], other.turn("status r-a"):
+        monkeypatch.setattr(Turns, "_ask", count)
+        waiting = [one.turn("status r-a").__aenter__() for _ in range(3)]
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in told] == [StoreError] * 3
+    assert asking == 1, "the others wait for their turn to ask"
 
 
 @pytest.mark.parametrize("word", ["nudge", "a quote ' and a \\ and ä"])
