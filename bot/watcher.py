@@ -88,7 +88,8 @@ class ProviderWatcher:
 
     def watch(self, job: Job | UnderWay) -> None:
         """Look after this job's generation from now on, where that is done here."""
-        if job.generation_id is None or not self._is_on_duty:
+        is_known = job.generation_id in self._running
+        if job.generation_id is None or is_known or not self._is_on_duty:
             return
         key = to_work_class(job.work)
         since = to_past_boottime(self._clock, job.submitted_at or self._clock.now())
@@ -171,8 +172,7 @@ class ProviderWatcher:
         ids, new = await self._database.read(lambda conn: under_way.generating(conn, name, known))
         self._reread_at = now
         for job in new:
-            if job.generation_id not in self._running:
-                self.watch(job)
+            self.watch(job)
         for generation_id in known - ids:
             self._forget(generation_id)
 

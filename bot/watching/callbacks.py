@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from bot.clock import Clock
 from bot.errors import StoreError
-from bot.job import Job
+from bot.job import Job, JobState
 from bot.log import get_logger
 from bot.ports import Generation, GenerationState
 from bot.refs import GenerationId, JobId
@@ -132,7 +132,7 @@ class Callbacks:
         return newest
 
     async def adopt(self, hint: Hint, seen: Generation) -> Job | None:
-        """Give a lost generation to its job, or report it as orphaned; the job if it now runs."""
+        """Give a lost generation to its job, or report it as orphaned; the job if it runs now."""
         if seen.token_hash not in (None, hint.token_hash):
             log.warning("callback.unknown", job=hint.job_id, generation=seen.id)
             return None
@@ -152,7 +152,10 @@ class Callbacks:
         if adopted is not None:
             tx.after_commit(lambda: self._announce(adopted.id))
         elif hint.job_id is not None:
-            tell_if_ended(tx, jobs.get(tx.conn, hint.job_id), seen, now)
+            job = jobs.get(tx.conn, hint.job_id)
+            if job.state is JobState.GENERATING and job.generation_id == seen.id:
+                return job  # Whoever submitted it has written that down, and not said so yet.
+            tell_if_ended(tx, job, seen, now)
         return adopted
 
 

@@ -21,7 +21,9 @@ from bot.ports import Generation
 from bot.refs import GenerationId, JobId
 from bot.request import Resolution
 from bot.simulator import Simulator
+from bot.steps.submission import Submitter
 from bot.store.database import SQLITE, open_database
+from bot.store.transaction import Tx
 from bot.watcher import RARER_WITH_CALLBACKS, ProviderWatcher
 from bot.watching.callbacks import TRIES, Callbacks, Hint
 from tests.conftest import RunningBot, running, to_test_config
@@ -200,6 +202,26 @@ async def test_a_clip_that_is_called_for_took_as_long_as_it_seems(called: Runnin
     outlook = await called.app._watchers["luma"].outlook(await called.delivered(job_id))
     assert outlook.expected is not None
     assert outlook.expected >= timedelta(seconds=50)
+
+
+async def test_a_call_before_a_submission_is_known_to_be_written_down_is_looked_into(
+    called: RunningBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_first_calls(called, 1)
+    keep, heard = Submitter._keep, asyncio.Event()
+
+    async def hear_late(self: Submitter, job: Job, write: Callable[[Tx, Job], Job]) -> Job:
+        kept = await keep(self, job, write)
+        await heard.wait()
+        return kept
+
+    monkeypatch.setattr(Submitter, "_keep", hear_late)
+    [job_id] = await run(called, 1)
+    await finish(called, job_id)
+    await called.until(job_id, JobState.FETCHING)
+    heard.set()
+    await called.delivered(job_id)
+    await called.check_books()
 
 
 async def test_a_call_for_what_is_known_to_have_ended_costs_no_look(called: RunningBot) -> None:
