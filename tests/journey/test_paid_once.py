@@ -237,7 +237,7 @@ async def test_a_day_of_waiting_for_something_else_is_no_reason_to_give_up(
     await _let_refuse(bot, job_id)
     for _ in range(3):
         await bot.clock.let_pass(hours=5, moment=0.2)
-    assert (await bot.job(job_id)).state is JobState.ACCEPTED
+    await bot.until(job_id, JobState.ACCEPTED)
     await _let_be_given_up(bot, job_id)
     await bot.check_books()
 

@@ -63,7 +63,7 @@ class World:
         """One life of the bot, whose log tells nothing; its exit code, minus nine: killed."""
         child = processes().Process(target=crashing.live, args=(orders,))
         child.start()
-        await asyncio.to_thread(child.join, 18)
+        await asyncio.to_thread(child.join, 40)
         if child.is_alive():
             child.kill()
         assert found_in((self.folder / "bot.log").read_text("utf-8")) == []

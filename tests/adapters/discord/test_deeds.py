@@ -45,6 +45,7 @@ async def test_a_command_makes_of_any_clip_what_its_buttons_do(community: Commun
     await community.discord.wait_for(lambda: len(community.clips()) == 3, 30)
     newest = (await all_jobs(community))[0]
     assert (newest.parent, newest.request.relation) == (first, "join")
+    await community.bot.delivered(newest.id)
     shown = await community.ana.answer(await community.ana.slash("ray show", id=newest.id))
     assert f"Goes on from [{first}](" in shown.content
     above = await community.ana.answer(await community.ana.slash("ray show", id=first))

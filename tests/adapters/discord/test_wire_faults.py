@@ -80,8 +80,8 @@ async def hurry(community: Community, job_id: JobId, **by: float) -> Job:
     """Let time run until a job has ended."""
     async with asyncio.timeout(30):
         while (job := await community.bot.job(job_id)).ended_at is None:
-            community.later(**by)
-            await asyncio.sleep(0.02)
+            community.discord.clock.move(**by)
+            await community.bot.clock.let_pass(**by)
     return job
 
 
