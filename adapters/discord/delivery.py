@@ -364,7 +364,7 @@ class Delivery:
             raise self._to_error(error, thread, notice, is_post=is_post) from error
         except discord.RateLimited as error:
             raise DeliveryUnavailable(
-                "Discord asks for a pause.", retry_after=error.retry_after
+                "Discord asks for a pause.", retry_after=refusals.pause_of(error)
             ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise DeliveryUnavailable(UNREACHED) from error

@@ -120,13 +120,18 @@ class OldEdits:
             # discord.py does not wait for so long, and does not tell the code.
             if not is_old:
                 raise
-            raise self._pause(channel, error.retry_after) from error
+            raise self._pause(channel, pause_of(error)) from error
 
     def _pause(self, channel: int, seconds: float) -> EditsPaused:
         now = self._clock.boottime()
         self._until = {each: until for each, until in self._until.items() if until > now}
         self._until[channel] = now + seconds
         return EditsPaused(retry_after=seconds)
+
+
+def pause_of(error: discord.RateLimited) -> float:
+    """How long Discord wants to be left alone, but for an hour at most."""
+    return min(error.retry_after, LONGEST_SHUT_OUT_SECONDS)
 
 
 def read_sign_in(error: Exception) -> str | None:

@@ -419,11 +419,16 @@ async def test_a_pause_that_discord_asks_for_is_kept(harness: DeliveryHarness) -
     assert (harness.count(POST), len(harness.said)) == (2, 1)
 
 
-async def test_a_long_pause_is_left_to_the_job(harness: DeliveryHarness) -> None:
-    harness.discord.faults.too_many(*POST, retry_after=300.0)
+@pytest.mark.parametrize(
+    ("asked", "pause"), [(300.0, 300.0), (1e300, refusals.LONGEST_SHUT_OUT_SECONDS)]
+)
+async def test_a_long_pause_is_left_to_the_job(
+    harness: DeliveryHarness, asked: float, pause: float
+) -> None:
+    harness.discord.faults.too_many(*POST, retry_after=asked)
     error = await refused(harness)
     assert isinstance(error, DeliveryUnavailable)
-    assert (error.retry_after, harness.count(POST)) == (300.0, 1)
+    assert (error.retry_after, harness.count(POST)) == (pause, 1)
 
 
 @pytest.mark.parametrize(("status", "code"), [(503, 0), (503, 130000), (400, 12345), (404, 0)])
@@ -625,6 +630,21 @@ async def test_old_messages_of_a_channel_are_left_alone_for_a_while(
     harness.clock.move(seconds=95)
     await harness.delivery.edit(old, harness.done())
     assert harness.count(EDIT) == tried + 3
+
+
+async def test_old_messages_are_edited_again_after_an_hour_however_long_a_pause_is(
+    harness: DeliveryHarness,
+) -> None:
+    status = await harness.status()
+    harness.clock.move(hours=2)
+    harness.discord.clock.move(hours=2)
+    harness.discord.faults.too_many(*EDIT, code=30046, retry_after=86400.0)
+    with pytest.raises(EditsPaused) as caught:
+        await harness.delivery.edit(status, harness.done())
+    assert caught.value.retry_after == refusals.LONGEST_SHUT_OUT_SECONDS
+    harness.clock.move(seconds=refusals.LONGEST_SHUT_OUT_SECONDS + 1)
+    await harness.delivery.edit(status, harness.done())
+    assert harness.count(EDIT) == 2
 
 
 async def test_a_young_message_that_is_to_wait_has_no_old_ones_wait_with_it(
