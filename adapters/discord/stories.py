@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -111,7 +112,8 @@ class Stories:
     async def _refuse(self, interaction: Interaction, told: Told, error: BotError) -> None:
         """Why not, and the way back to what was written, if surely nothing was started."""
         if not isinstance(error, Refusal | StoreBusy):
-            await tell(interaction, _with_lines(render.draw_error(error), told))
+            content, files = _give_back(render.draw_error(error), told)
+            await tell(interaction, content, files=files)
             return
         token = secrets.token_hex(8)
         self._kept[token] = told
@@ -177,12 +179,14 @@ def _chosen(sizes: Sequence[Choice], told: Told) -> list[Choice]:
     return [replace(each, is_default=not is_said and each.value == usual) for each in sizes]
 
 
-def _with_lines(said: str, told: Told) -> str:
-    """What was said, and under it the story."""
+def _give_back(said: str, told: Told) -> tuple[str, list[discord.File]]:
+    """What was said, and under it the story; one that has no room there is a file."""
     lines = [f"> {render.within(line, PROMPT_CHARS)}" for line in lines_of(told.shots)]
-    kept = [(render.QUOTED, each) for each in lines]
-    rows = [(render.KEEP, said), (render.KEEP, WRITTEN), *kept]
-    return render.fit(rows, render.MAX_CHARS)
+    content = "\n".join([said, WRITTEN, *lines])
+    if render.units(content) <= render.MAX_CHARS:
+        return content, []
+    words = io.BytesIO(told.shots.encode(errors="replace"))
+    return f"{said}\n{WRITTEN}", [discord.File(words, filename="story.txt")]
 
 
 def _to_flags(options: Options) -> str:

@@ -94,9 +94,25 @@ async def test_a_story_that_may_be_made_is_not_offered_for_another_try(
     )
     assert "Type jobs to see whether it was taken" in answer.content.replace("`/ray jobs`", "jobs")
     assert answer.content.endswith("What you wrote:\n> a \\*fox\\* wakes\n> it runs")
-    assert answer.buttons == {}
+    assert (answer.buttons, answer.attachments) == ({}, [])
     [film] = [job for job in await all_jobs(community) if job.is_film]
     assert film.state not in (JobState.FAILED, JobState.CANCELLED)
+
+
+async def test_a_story_that_is_too_long_for_the_answer_is_given_back_as_a_file(
+    community: Community,
+) -> None:
+    shots = f"a *fox* <@{community.ben.user.id}> @everyone {'wakes ' * 325}\nit runs | it ends 🦊"
+    asked = await community.ana.slash("ray story")
+    await community.ana.modal(asked)
+    community.discord.faults.error("PATCH", "/messages/@original$", 400, 0)
+    sent = await community.ana.submit_modal(asked, {"Shots": shots})
+    answer = await community.ana.answer(sent)
+    assert answer.is_ephemeral
+    assert answer.content.endswith("\nWhat you wrote:")
+    [file] = answer.attachments
+    assert (file.filename, file.content.decode()) == ("story.txt", shots)
+    assert not answer.pings
 
 
 async def test_after_a_restart_the_story_has_to_be_told_again(community: Community) -> None:
