@@ -196,6 +196,11 @@ def _most(roles: Iterable[RoleLimits], key: str, own: float | None) -> float | N
     return max((each for each in found if each is not None), default=own)
 
 
+def of_anybody(house: LimitsTable, name: str) -> frozenset[str]:
+    """What is on a list of the house's or of any role's."""
+    return frozenset(value for each in (house, *house.roles) for value in getattr(each, name))
+
+
 def _widest(roles: Iterable[RoleLimits], name: str, own: tuple[Any, ...]) -> tuple[Any, ...]:
     """Of several roles what any of them may use; the house's where none says."""
     found = dict.fromkeys(each for role in roles for each in getattr(role, name))

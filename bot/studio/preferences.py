@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bot import choice, consent
 from bot.errors import of_no_clip
+from bot.limits import of_anybody
 from bot.overview import Offer, Setting
 from bot.ports import ModelCapabilities, Operation
 from bot.presets import choices_made
@@ -78,11 +79,14 @@ class Preferences:
         return choice.offered(self._planner.providers, operation)
 
     def choices(self, field: str) -> Sequence[str]:
-        """What can be chosen of a parameter, by the services here and the operator's limits."""
-        limits = self._limits
+        """What can be chosen of a parameter, by somebody who has every role of the limits."""
         models = [*self.models(), *self.models("image")]
-        made = choices_made(field, [e for e in models if e.model in (limits.models or [e.model])])
-        return [each for each in made if field != "resolution" or each in limits.resolutions]
+        if self._limits.models:
+            allowed = of_anybody(self._limits, "models")
+            models = [each for each in models if each.model in allowed]
+        made = choices_made(field, models)
+        sizes = of_anybody(self._limits, "resolutions")
+        return [each for each in made if field != "resolution" or each in sizes]
 
     async def offers(
         self, requester: Requester, channel: str, *, model: str = ""

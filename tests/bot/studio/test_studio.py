@@ -410,6 +410,16 @@ async def test_the_nearest_size_that_is_named_is_one_that_may_be_used(
             await bot.ask(resolution="360p")
 
 
+async def test_what_only_some_role_may_use_is_offered_too(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    roles = [{"role": "7", "models": ["ray-2"]}, {"role": "8", "resolutions": ["4k", "1080p"]}]
+    limits = {"models": ["photon-1"], "resolutions": ["540p"], "roles": roles}
+    async with open_inn(simulator, tmp_path, limits=limits) as bot:
+        assert bot.studio.preferences.choices("duration") == ["5s", "9s"]
+        assert bot.studio.preferences.choices("resolution") == ["540p", "1080p", "4k"]
+
+
 async def test_4k_is_off_unless_the_place_allows_it(shared_bot: RunningBot) -> None:
     with pytest.raises(NotAllowed, match="4k is off here"):
         await shared_bot.ask(user="big", key="4k", resolution="4k")
