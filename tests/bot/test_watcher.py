@@ -27,7 +27,7 @@ from bot.store.transaction import Tx
 from bot.watcher import RARER_WITH_CALLBACKS, ProviderWatcher
 from bot.watching.callbacks import TRIES, Callbacks, Hint
 from tests.conftest import RunningBot, running, to_test_config
-from tests.fakes import MovableClock, RecordingAdapter
+from tests.fakes import MovableClock, RecordingAdapter, until
 from tests.ports import free_port
 from tests.postgres import postgres_database
 from tests.secrecy import lines_about, read_logs
@@ -47,11 +47,12 @@ async def called(start_bot: Callable[..., Any]) -> RunningBot:
 
 
 async def run(bot: RunningBot, count: int) -> list[JobId]:
-    """So many jobs, each begun after the one before it."""
-    begun = []
+    """So many jobs under watch, each begun after the one before it."""
+    begun, watched = [], bot.app._watchers["luma"]._running
     for number in range(count):
         begun.append(await bot.ask(user=f"person{number}"))
-        await bot.until(begun[-1], JobState.GENERATING)
+        job = await bot.until(begun[-1], JobState.GENERATING)
+        await until(lambda: job.generation_id in watched)  # noqa: B023 - awaited right here
     return begun
 
 
@@ -216,7 +217,8 @@ async def test_a_call_before_a_submission_is_known_to_be_written_down_is_looked_
         return kept
 
     monkeypatch.setattr(Submitter, "_keep", hear_late)
-    [job_id] = await run(called, 1)
+    job_id = await called.ask()
+    await called.until(job_id, JobState.GENERATING)
     await finish(called, job_id)
     await called.until(job_id, JobState.FETCHING)
     heard.set()
