@@ -14,6 +14,7 @@ from bot.errors import (
     DeliveryUnavailable,
     PostedBefore,
     ProviderError,
+    Stale,
     ThreadGone,
 )
 from bot.job import Failure, Job, JobState
@@ -156,15 +157,16 @@ class Deliverer:
         if form != "original":
             size = (await asyncio.to_thread(path.stat)).st_size
         shots = await self._shots(job)
-        (posted, status), parent = await self._context.database.read(
+        (posted, status), parent, is_still_due = await self._context.database.read(
             lambda conn: (
                 messages.get_both(conn, key, messages.status_key(job.id)),
                 lineage.parent(conn, job),
+                jobs.stands(conn, job),
             )
         )
-        if posted.message is not None:
-            # This process was frozen, and another one has delivered it meanwhile.
-            return posted.message
+        if not is_still_due:
+            # This process was frozen, and it was delivered or given up elsewhere meanwhile.
+            raise Stale
         about = to_about(job, parent, shots)
         notice = Delivered(
             # A clip answers what asked for it, else the job's status message.

@@ -59,6 +59,7 @@ _FIELDS = frozenset(each.name for each in fields(Job))
 
 # What every step runs is built once: building a statement costs more than running it.
 _BY_ID = select(jobs).where(jobs.c.id == bindparam("job_id"))
+_STATE = select(jobs.c.state).where(jobs.c.id == bindparam("job_id"))
 _BY_DEDUPE_KEY = select(jobs).where(jobs.c.dedupe_key == bindparam("key"))
 _INSERT = insert_into(jobs).on_conflict_do_nothing().returning(jobs)
 _UPDATE = update(jobs).where(
@@ -117,8 +118,7 @@ def _insert(tx: Tx, job_id: JobId, values: dict[str, Any], *, is_film: bool) -> 
 
 def get(conn: Connection, job_id: JobId) -> Job:
     """One job; raises `JobNotFound`."""
-    job = get_or_none(conn, job_id)
-    if job is None:
+    if (job := get_or_none(conn, job_id)) is None:
         raise JobNotFound(f"There is no job {job_id}.")
     return job
 
@@ -127,6 +127,11 @@ def get_or_none(conn: Connection, job_id: JobId) -> Job | None:
     """One job, or None."""
     row = conn.execute(_BY_ID, {"job_id": job_id}).one_or_none()
     return to_job(row) if row is not None else None
+
+
+def stands(conn: Connection, job: Job) -> bool:
+    """Whether a job is still in the state that is known of it."""
+    return conn.execute(_STATE, {"job_id": job.id}).scalar() == job.state
 
 
 def by_dedupe_key(conn: Connection, key: str) -> Job | None:

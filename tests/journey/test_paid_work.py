@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from sqlalchemy import text
@@ -244,6 +244,27 @@ async def test_whoever_was_frozen_before_a_post_leaves_it_to_who_made_it_meanwhi
     monkeypatch.setattr(bot.chat, "max_upload", froze)
     job_id = await finished(bot)
     job = await bot.delivered(job_id)
+    assert await bot.app._dispatcher.drain(30) > 0
+    assert bot.chat.clips(job_id) == []
+    assert await bot.job(job_id) == job
+    await bot.check_books()
+
+
+@pytest.mark.parametrize("act", ["charge", "release"])
+async def test_whoever_was_frozen_before_a_post_posts_nothing_that_was_given_up_meanwhile(
+    bot: RunningBot, monkeypatch: Patch, act: Literal["charge", "release"]
+) -> None:
+    """Another process put it aside, and the operator ended it."""
+
+    async def froze(thread: ThreadRef) -> int:
+        job, aside = await bot.job(bot.jobs[0]), bot.clock.now()
+        await bot.app.database.write(lambda tx: jobs.change(tx, job, parked_at=aside))
+        await bot.app.operations.resolve(job.id, act, generation_id=None, actor="operator")
+        return bot.chat.max_upload_bytes
+
+    monkeypatch.setattr(bot.chat, "max_upload", froze)
+    job_id = await finished(bot)
+    job = await bot.until(job_id, JobState.FAILED)
     assert await bot.app._dispatcher.drain(30) > 0
     assert bot.chat.clips(job_id) == []
     assert await bot.job(job_id) == job
