@@ -41,7 +41,8 @@ class WorkClass:
 class Running:
     """A generation under watch, in boot times.
 
-    `since` its submission, `first_at` its first look as planned, `seen_at` when it was last seen
+    `since` its submission (at the latest, where it is not `is_timed`: the wall clock was set back
+    to before it), `first_at` its first look as planned, `seen_at` when it was last seen
     under way or called for, `missed_at` since when its provider does not know it.
     """
 
@@ -51,6 +52,7 @@ class Running:
     first_at: float
     seen_at: float | None = None
     missed_at: float | None = None
+    is_timed: bool = True
 
     def see(self, now: float, *, is_over: bool) -> None:
         """Its provider told of it."""
@@ -83,7 +85,7 @@ class Durations:
         """
         seconds, is_unseen = now - running.since, running.seen_at is None
         last = running.first_at if running.seen_at is None else running.seen_at
-        if now - last <= max(LATE_SECONDS, seconds * LATE_SHARE):
+        if running.is_timed and now - last <= max(LATE_SECONDS, seconds * LATE_SHARE):
             self.record(running.key, seconds * (LESS_UNSEEN if is_unseen else 1))
 
     def first_look(self, key: WorkClass, default: float) -> float:

@@ -91,10 +91,10 @@ class ProviderWatcher:
         is_known = job.generation_id in self._running
         if job.generation_id is None or is_known or not self._is_on_duty:
             return
-        key = to_work_class(job.work)
-        since = to_past_boottime(self._clock, job.submitted_at or self._clock.now())
+        key, now = to_work_class(job.work), self._clock.now()
+        since = to_past_boottime(self._clock, began := job.submitted_at or now)
         at = since + self._durations.first_look(key, self._provider.limits.first_look_seconds)
-        running = Running(job_id=job.id, key=key, since=since, first_at=at)
+        running = Running(job_id=job.id, key=key, since=since, first_at=at, is_timed=began <= now)
         self._running[job.generation_id], self._look_at[job.generation_id] = running, at
         self._looking.set()
 
