@@ -86,6 +86,7 @@ class JobTracker:
                 kept = await self._guarded(job, self._step(job))
                 if kept is not None:
                     # On the row as it was written just now: to read it again would tell no more.
+                    # While draining, too: nobody else takes this job before these hands let it go.
                     await self._guarded(kept, self._deliverer.deliver(kept))
         except Stale:
             log.debug("job.stale", job=job_id)
