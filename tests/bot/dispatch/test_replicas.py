@@ -222,13 +222,23 @@ async def test_who_is_cancelled_while_waiting_for_a_turn_leaves_it_free(url: str
 
     async with asyncio.timeout(30), at_work(one, Duty()), at_work(other, Duty()):
         for loops in range(40):
-            # Before it is asked for, while it is, and once it is had.
+            # Before it is asked for, and while it is.
             waiting = asyncio.ensure_future(take(one))
             for _ in range(loops):
                 await asyncio.sleep(0)
             waiting.cancel()
             await asyncio.wait({waiting})
             await take(other)
+        # Once it is had, and before who asked for it hears of that.
+        waiting, turns = asyncio.ensure_future(take(one)), one._turns
+        while not (asked := [each for each in turns._wanted.values() if not each.done()]):
+            await asyncio.sleep(0)
+        while not asked[0].done():
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        assert (asked[0].result(), waiting.cancelled()) == (True, True)
+        await take(other)
         async with other.turn("status r-a"):
             waiting = asyncio.ensure_future(take(one))
             await asyncio.wait({waiting}, timeout=0.05)
