@@ -104,9 +104,10 @@ async def test_a_stop_while_its_client_closes_leaves_no_connection_open(
 
     monkeypatch.setattr(discord.http.HTTPClient, "close", close)
     asking = asyncio.ensure_future(introduce(to_settings(discord_server), seconds=5))
-    http = await closing.get()
-    asking.cancel()
-    await asyncio.wait({asking})
+    async with asyncio.timeout(30):
+        http = await closing.get()
+        asking.cancel()
+        await asyncio.wait({asking})
     assert http.connector.closed
 
 
