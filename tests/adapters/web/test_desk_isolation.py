@@ -224,7 +224,10 @@ async def furnish(bot: RunningBot) -> There:
     async with asyncio.timeout(30):
         while await bot.app.database.read(errands.next_due):
             await asyncio.sleep(0.005)
-    await bot.app._announcer.drain(30)
+        announcer = bot.app._announcer
+        await announcer.drain(30)
+        while announcer._in_hand or announcer._is_due():
+            await announcer.drain(30)
     return There(jobs=tuple(made), amount=money(charged))
 
 
