@@ -133,6 +133,7 @@ async def test_a_wall_clock_set_back_before_a_start_does_not_delay_a_look(
         await finish(bot, job_id)
     clock.set_wall(hours=-1)
     async with running(config, simulator, chat, clock) as bot:
+        await until(lambda: bot.app._watchers["luma"].running)
         clock.move(seconds=21)
         job = await bot.delivered(job_id)
         await bot.check_books()
