@@ -19,8 +19,9 @@ from bot.errors import StoreError
 
 #: How long a turn of another process is waited for, and the pause before it is asked for again.
 PATIENCE_SECONDS, AGAIN_SECONDS = 20.0, 0.1
-#: The server ends a connection that says nothing for about three times as long.
-PING_SECONDS = 3.0
+#: How often the connection says something. An answer is waited for until the server has ended it
+#: for silence: with it go the turns of all who are at work, who do not hear of that.
+PING_SECONDS, SILENT_SECONDS = 3.0, 10.0
 _ASK = (
     "SELECT n, is_over, CASE WHEN is_over THEN pg_advisory_unlock(n)"
     " ELSE pg_try_advisory_lock(n) END"
@@ -81,7 +82,7 @@ class Turns:
                 async with asyncio.timeout(PING_SECONDS):
                     await self._changed.wait()
             self._changed.clear()
-            await within(PING_SECONDS, self._exchange(conn))
+            await within(SILENT_SECONDS, self._exchange(conn))
 
     async def _exchange(self, conn: psycopg.AsyncConnection) -> None:
         over, self._over = self._over, []

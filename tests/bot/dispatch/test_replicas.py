@@ -271,6 +271,7 @@ async def test_a_connection_that_says_nothing_any_more_keeps_nobody_waiting(
 ) -> None:
     """Not even the end that the server makes of it comes through."""
     monkeypatch.setattr("bot.dispatch.replicas.IDLE_SECONDS", 600)
+    monkeypatch.setattr("bot.dispatch.turns.SILENT_SECONDS", 2.0)
     duty, address = Duty(), postgres_url(url)
     assert address.host is not None
     assert address.port is not None
