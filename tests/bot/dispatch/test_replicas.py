@@ -301,10 +301,11 @@ async def test_all_who_wait_for_a_turn_in_vain_hear_so_at_the_same_time(
     at_hand = at_work(one, Duty()), at_work(other, Duty())
     async with asyncio.timeout(30), at_hand[0], at_hand[1], other.turn("status r-a"):
         monkeypatch.setattr(Turns, "_ask", count)
-        waiting = [one.turn("status r-a").__aenter__() for _ in range(3)]
+        waiting = [one.turn("status r-a").__aenter__() for _ in range(20)]
         told = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(each) for each in told] == [StoreError] * 3
-    assert asking == 1, "the others wait for their turn to ask"
+    assert [type(each) for each in told] == [StoreError] * 20
+    # One asks, and maybe some to whom it falls within the moment in which all give up.
+    assert asking < 10
 
 
 @pytest.mark.parametrize("word", ["nudge", "a quote ' and a \\ and ä"])
