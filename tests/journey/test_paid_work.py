@@ -16,6 +16,7 @@ from bot.dialects.predictions import MEANS
 from bot.errors import (
     ClipHeavy,
     ClipUnavailable,
+    DeliveryError,
     DeliveryUnavailable,
     InOtherHands,
     ProviderAuthError,
@@ -166,20 +167,28 @@ async def test_a_clip_that_is_never_made_smaller_is_kept_and_told_of(
     assert (job.failure.code, job.cost > 0) == ("kept", True)
 
 
+@pytest.mark.parametrize(
+    ("refusal", "times"),
+    [
+        pytest.param(DeliveryUnavailable(), 5, id="the chat is away for a while"),
+        # As with a private clip in Discord, which only who heard the command can post.
+        pytest.param(InOtherHands(retry_after=1.0), 40, id="another process has to post it"),
+    ],
+)
 async def test_posts_that_failed_count_for_no_try_to_make_a_clip_smaller(
-    bot: RunningBot, monkeypatch: Patch
+    bot: RunningBot, monkeypatch: Patch, refusal: DeliveryError, times: int
 ) -> None:
-    """As where a chat is away for a while, and takes less when it is back."""
-    ask, away, heavy = Codec._ask_of_clip, 5, 2
+    """Then it is taken, and how little is taken there is known."""
+    ask, refused, heavy = Codec._ask_of_clip, 0, 2
 
-    def refuse(notice: Notice) -> DeliveryUnavailable | None:
-        nonlocal away
-        if not isinstance(notice, Delivered) or not away:
+    def refuse(notice: Notice) -> DeliveryError | None:
+        nonlocal refused
+        if not isinstance(notice, Delivered) or refused == times:
             return None
-        away -= 1
-        if not away:
+        refused += 1
+        if refused == times:
             bot.chat.max_upload_bytes = 60_000
-        return DeliveryUnavailable()
+        return refusal
 
     async def short(self: Codec, what: str, bounds: Bounds, **arguments: Any) -> dict[str, Any]:
         nonlocal heavy
@@ -192,36 +201,7 @@ async def test_posts_that_failed_count_for_no_try_to_make_a_clip_smaller(
     bot.chat.before_post = refuse
     job_id = await finished(bot)
     job = await hurry(bot, job_id, lambda job: job.ended_at is not None, seconds=5)
-    assert (job.state, away, heavy) == (JobState.DELIVERED, 0, 0), job.failure
-
-
-async def test_what_another_process_has_to_post_counts_as_no_try(
-    bot: RunningBot, monkeypatch: Patch
-) -> None:
-    """As a private clip does in Discord, which only who heard the command can post."""
-    ask, put_off, heavy = Codec._ask_of_clip, 40, 2
-
-    def leave_to_others(notice: Notice) -> InOtherHands | None:
-        nonlocal put_off
-        if not isinstance(notice, Delivered) or not put_off:
-            return None
-        put_off -= 1
-        if not put_off:
-            bot.chat.max_upload_bytes = 60_000  # Who heard it knows how little is taken there.
-        return InOtherHands(retry_after=1.0)
-
-    async def short(self: Codec, what: str, bounds: Bounds, **arguments: Any) -> dict[str, Any]:
-        nonlocal heavy
-        if what == "reencode" and heavy:
-            heavy -= 1
-            raise ClipHeavy
-        return await ask(self, what, bounds, **arguments)
-
-    monkeypatch.setattr(Codec, "_ask_of_clip", short)
-    bot.chat.before_post = leave_to_others
-    job_id = await finished(bot)
-    job = await hurry(bot, job_id, lambda job: job.ended_at is not None, seconds=5)
-    assert (job.state, put_off, heavy) == (JobState.DELIVERED, 0, 0), job.failure
+    assert (job.state, refused, heavy) == (JobState.DELIVERED, times, 0), job.failure
     assert "stuck" not in await told(bot)
 
 
