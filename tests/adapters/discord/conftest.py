@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from discord.gateway import DiscordWebSocket
-from discord.http import Route
+from discord.http import HTTPClient, Route
 from PIL import Image
 
 from adapters.discord import Settings, create
@@ -28,6 +28,18 @@ from tests.fakes import MovableClock, RecordingAdapter
 from tests.secrecy import read_logs
 
 GUILD = 4242
+
+
+def hold_closing(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[HTTPClient]:
+    """Let discord.py's clients never end to close; those that began to."""
+    closing = asyncio.Queue[HTTPClient]()
+
+    async def close(http: HTTPClient) -> None:
+        closing.put_nowait(http)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(HTTPClient, "close", close)
+    return closing
 
 
 def picture(width: int = 320, height: int = 180, colour: str = "orange") -> bytes:

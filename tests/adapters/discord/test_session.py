@@ -17,7 +17,7 @@ from adapters.discord import Settings, create
 from adapters.discord.session import Client, Session, Wire
 from adapters.discord.standby import StandBy
 from bot.errors import ConfigError, StoreError
-from tests.adapters.discord.conftest import Community, LocalDiscord
+from tests.adapters.discord.conftest import Community, LocalDiscord, hold_closing
 from tests.discord_server import DiscordServer, Guild, Intent, Person
 from tests.fakes import MovableClock
 from tests.ports import free_port
@@ -379,18 +379,13 @@ async def test_a_stop_while_a_client_closes_leaves_no_connection_open(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first one only asks what was granted; discord.py closes it in a task of its own."""
-    closing = asyncio.Queue[discord.http.HTTPClient]()
-
-    async def close(http: discord.http.HTTPClient) -> None:
-        closing.put_nowait(http)
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(discord.http.HTTPClient, "close", close)
+    closing = hold_closing(monkeypatch)
     session = Session(line.recorder, line.wire(), places=line.recorder, clock=line.clock)
     running = asyncio.ensure_future(session.run())
-    http = await closing.get()
-    running.cancel()
-    await asyncio.wait({running})
+    async with asyncio.timeout(30):
+        http = await closing.get()
+        running.cancel()
+        await asyncio.wait({running})
     assert http.connector.closed
 
 

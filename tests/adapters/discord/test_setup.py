@@ -15,7 +15,7 @@ from adapters.discord.refusals import SIGN_IN_REFUSED
 from bot.dialects import dream_machine
 from bot.errors import ConfigError, DeliveryUnavailable
 from bot.ports import ModelCapabilities
-from tests.adapters.discord.conftest import GUILD, Community
+from tests.adapters.discord.conftest import GUILD, Community, hold_closing
 from tests.discord_server import DiscordServer, Guild, Intent, Kind, Permission
 from tests.discord_server.permissions import BOT
 from tests.ports import free_port
@@ -96,13 +96,7 @@ async def test_a_discord_that_says_nothing_holds_nobody_up(discord_server: Disco
 async def test_a_stop_while_its_client_closes_leaves_no_connection_open(
     discord_server: DiscordServer, foxes: Guild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    closing = asyncio.Queue[discord.http.HTTPClient]()
-
-    async def close(http: discord.http.HTTPClient) -> None:
-        closing.put_nowait(http)
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(discord.http.HTTPClient, "close", close)
+    closing = hold_closing(monkeypatch)
     asking = asyncio.ensure_future(introduce(to_settings(discord_server), seconds=5))
     async with asyncio.timeout(30):
         http = await closing.get()

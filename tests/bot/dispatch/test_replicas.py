@@ -160,20 +160,26 @@ def holders(url: str) -> set[int]:
         return {row[0] for row in found}
 
 
-async def test_a_network_that_swallows_everything_ends_the_role_alone(url: str) -> None:
-    """The process goes on, and has the role again once the network is back."""
-    duty, address = Duty(), postgres_url(url)
+@asynccontextmanager
+async def behind_proxy(url: str) -> AsyncIterator[tuple[PostgresReplicas, FaultProxy]]:
+    """A process whose way to the database can be broken."""
+    address = postgres_url(url)
     assert address.host is not None
     assert address.port is not None
     async with FaultProxy(address.host, address.port) as proxy:
-        near = PostgresReplicas(address.set(port=proxy.port))
-        async with asyncio.timeout(30), at_work(near, duty):
-            await duty.on.wait()
-            await proxy.break_("freeze")
-            await duty.off.wait()
-            await proxy.mend()
-            await proxy.cut()
-            await duty.on.wait()
+        yield PostgresReplicas(address.set(port=proxy.port)), proxy
+
+
+async def test_a_network_that_swallows_everything_ends_the_role_alone(url: str) -> None:
+    """The process goes on, and has the role again once the network is back."""
+    duty = Duty()
+    async with asyncio.timeout(30), behind_proxy(url) as (near, proxy), at_work(near, duty):
+        await duty.on.wait()
+        await proxy.break_("freeze")
+        await duty.off.wait()
+        await proxy.mend()
+        await proxy.cut()
+        await duty.on.wait()
 
 
 async def test_turns_are_taken_one_at_a_time(url: str) -> None:
@@ -272,18 +278,14 @@ async def test_a_connection_that_says_nothing_any_more_keeps_nobody_waiting(
     """Not even the end that the server makes of it comes through."""
     monkeypatch.setattr("bot.dispatch.replicas.IDLE_SECONDS", 600)
     monkeypatch.setattr("bot.dispatch.turns.SILENT_SECONDS", 2.0)
-    duty, address = Duty(), postgres_url(url)
-    assert address.host is not None
-    assert address.port is not None
-    async with FaultProxy(address.host, address.port) as proxy:
-        near = PostgresReplicas(address.set(port=proxy.port))
-        async with asyncio.timeout(30), at_work(near, duty):
-            await duty.on.wait()
-            await proxy.break_("freeze")
-            waiting = asyncio.ensure_future(near.turn("status r-a").__aenter__())
-            await duty.off.wait()
-            await proxy.mend()
-            await waiting
+    duty = Duty()
+    async with asyncio.timeout(30), behind_proxy(url) as (near, proxy), at_work(near, duty):
+        await duty.on.wait()
+        await proxy.break_("freeze")
+        waiting = asyncio.ensure_future(near.turn("status r-a").__aenter__())
+        await duty.off.wait()
+        await proxy.mend()
+        await waiting
 
 
 async def test_all_who_wait_for_a_turn_in_vain_hear_so_at_the_same_time(
