@@ -27,7 +27,7 @@ from bot.errors import (
 from bot.job import Job, JobState
 from bot.log import get_logger, name_job, naming
 from bot.notices import ConfirmNeeded, Notice, Received, ShotFailed, for_all
-from bot.outlook import to_about
+from bot.outlook import PASSING_SECONDS, is_passing, to_about
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.replicas import Replicas
@@ -298,6 +298,9 @@ class Announcer:
 
     async def _post_or_edit(self, job: Job, adapter: Adapter, posted: messages.Posted) -> None:
         key, message = messages.status_key(job.id), posted.message
+        if message is not None and is_passing(job, self._clock.now()):
+            self.touch(job.id, after=PASSING_SECONDS)
+            return
         notice = await self._to_notice(job)
         is_shared = adapter.limits(job.request.thread).is_shared and not job.request.is_private
         notice = for_all(notice) if is_shared else notice
@@ -311,8 +314,7 @@ class Announcer:
         elif adapter.limits(job.request.thread).can_edit:
             message = await self._edit(job, adapter, message, notice)
         placed = message
-        is_anew = posted.message not in (None, placed)
-        keys = [key, messages.last_key(job.id)] if is_anew else [key]
+        keys = [key] if posted.message in (None, placed) else [key, messages.last_key(job.id)]
 
         def write(tx: Tx) -> None:
             for each in keys:

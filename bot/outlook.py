@@ -61,6 +61,13 @@ class Outlook:
     acts: tuple[Offered, ...] = ()
 
 
+def is_passing(job: Job, now: datetime) -> bool:
+    """Whether a job's clip is on its way, and has not been for long."""
+    if job.state not in PASSING or job.completed_at is None:
+        return False
+    return timedelta(0) <= now - job.completed_at < timedelta(seconds=PASSING_SECONDS)
+
+
 def to_about(job: Job, parent: Parent | None = None, shots: Sequence[Job] = ()) -> About:
     """The job as every notice names it, a film with its shots."""
     return About(

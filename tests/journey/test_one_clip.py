@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from bot.announcer import LAST_WORDS_SECONDS
 from bot.job import JobState
 from bot.notices import Done, Fetching, Generating
 from bot.outlook import PASSING_SECONDS
@@ -47,6 +48,20 @@ async def test_a_file_that_takes_a_while_is_spoken_of(bot: RunningBot) -> None:
     await bot.simulator.wait_for_creates(1)
     await bot.simulator.finish(*bot.simulator.generations)
     await bot.until(job_id, JobState.FETCHING)
+    bot.clock.move(seconds=PASSING_SECONDS)
+    await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Fetching))
+
+
+async def test_older_news_shown_late_does_not_speak_of_it_sooner(bot: RunningBot) -> None:
+    bot.simulator.faults.break_clip("stalled")
+    job_id = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Generating))
+    await bot.simulator.finish(*bot.simulator.generations)
+    await bot.until(job_id, JobState.FETCHING)
+    bot.app._announcer.touch(job_id)
+    await bot.app._announcer.drain(LAST_WORDS_SECONDS)
+    assert isinstance(bot.chat.status(job_id), Generating)
     bot.clock.move(seconds=PASSING_SECONDS)
     await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Fetching))
 
