@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from bot.clock import SystemClock
 from bot.errors import DeliveryError, ThreadGone
@@ -18,8 +19,8 @@ from bot.request import GenerationRequest, Requester, VideoWork
 
 #: How the tasks are called in which a dispatcher, or procrastinate, carries out a step.
 STEPS = ("advance ", "process job ")
-#: Some never end by themselves, so they are waited for so often, and so many seconds.
-MOST_OF_A_STEP, A_LITTLE = 100, 0.005
+#: Some never end by themselves, so each is waited for so often, and so many seconds.
+MOST_OF_A_STEP, A_LITTLE = 600, 0.005
 
 
 class MovableClock(SystemClock):
@@ -30,6 +31,7 @@ class MovableClock(SystemClock):
         self._error = timedelta(0)
         self._moved: set[asyncio.Event] = set()
         self._napping: set[asyncio.Task[Any] | None] = set()
+        self._endless: WeakSet[asyncio.Task[Any]] = WeakSet()
 
     def now(self) -> datetime:
         return super().now() + self._offset + self._error
@@ -48,14 +50,16 @@ class MovableClock(SystemClock):
         A step that more than five seconds seem to pass in believes that it was frozen.
         """
         for _ in range(MOST_OF_A_STEP):
-            if not any(map(self._is_at_work, asyncio.all_tasks())):
+            if not self._at_work():
                 break
             await asyncio.sleep(A_LITTLE)
+        self._endless.update(self._at_work())
         self.move(**by)
         await asyncio.sleep(moment)
 
-    def _is_at_work(self, task: asyncio.Task[Any]) -> bool:
-        return task.get_name().startswith(STEPS) and task not in self._napping
+    def _at_work(self) -> set[asyncio.Task[Any]]:
+        steps = {each for each in asyncio.all_tasks() if each.get_name().startswith(STEPS)}
+        return steps.difference(self._napping, self._endless)
 
     def set_wall(self, **by: float) -> None:
         """Set the wall clock alone, back where it is negative; no time passes."""
