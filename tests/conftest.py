@@ -39,6 +39,7 @@ from bot.studio import Receipt, Studio
 from bot.wiring.startup import database_url
 from bot.wiring.supply import AdapterFactory
 from tests.fakes import MovableClock, RecordingAdapter, to_request
+from tests.ports import free_port
 from tests.warm_codec import warm_codec
 
 KEY = "luma-simulator"
@@ -252,8 +253,13 @@ def logs_as_before() -> Iterator[None]:
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
     """A simulator that finishes only when told, with small clips."""
-    async with Simulator(MANUAL, Faults()) as running_simulator:
-        yield running_simulator
+    server = Simulator(MANUAL, Faults())
+    # Nobody else is given its port while it is closed for a while.
+    await server.start(port=free_port())
+    try:
+        yield server
+    finally:
+        await server.stop()
 
 
 @pytest.fixture
