@@ -13,6 +13,7 @@ import pytest
 
 from bot.job import JobState
 from tests.conftest import RunningBot
+from tests.fakes import until
 from tests.ports import free_port
 from tests.secrecy import lines_about, read_logs
 
@@ -95,6 +96,8 @@ async def test_a_late_generation_of_a_given_up_attempt_is_reported(
         while not (orphans := await _orphans(called)):
             await asyncio.sleep(0.02)
     assert len(called.chat.clips()) == 1
+    # It is logged a moment after it is in its row.
+    await until(lambda: "callback.orphan" in said.getvalue())
     [line] = lines_about("callback.orphan", said.getvalue())
     assert (line["job"], f"orphan:{line['generation']}") == (job_id, *orphans)
     await called.check_books()

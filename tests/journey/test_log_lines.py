@@ -11,6 +11,7 @@ import pytest
 
 from bot.errors import StoreError
 from bot.job import JobState
+from bot.refs import JobId
 from bot.store.transaction import Tx
 from tests.conftest import RunningBot
 from tests.fakes import to_requester, until
@@ -25,11 +26,17 @@ def said() -> Iterator[StringIO]:
         yield log
 
 
+async def life_to(end: str, job_id: JobId, said: StringIO) -> list[str]:
+    """Its life, once the log tells of the end, which it does a moment after the row."""
+    await until(lambda: f"job.{end}" in said.getvalue())
+    return life_of(job_id, said.getvalue(), end=end)
+
+
 async def test_of_one_that_fails_at_its_service(said: StringIO, bot: RunningBot) -> None:
     bot.simulator.faults.drop("create", accepted=True)
     job_id = await bot.ask("something blacklisted")
     await let_reconcile(bot, job_id, JobState.FAILED)
-    life = life_of(job_id, said.getvalue(), end="failed")
+    life = await life_to("failed", job_id, said)
     assert "job.submission_uncertain" in life
 
 
@@ -39,7 +46,7 @@ async def test_of_one_that_is_cancelled_while_it_runs(said: StringIO, bot: Runni
     await bot.studio.cancel(job_id, to_requester())
     await bot.simulator.finish(str(job.generation_id))
     await bot.until(job_id, JobState.CANCELLED)
-    assert "job.generating" in life_of(job_id, said.getvalue(), end="cancelled")
+    assert "job.generating" in await life_to("cancelled", job_id, said)
 
 
 @pytest.mark.parametrize("how", ["charge", "release"])
@@ -48,7 +55,7 @@ async def test_of_one_that_its_operator_ends(said: StringIO, bot: RunningBot, ho
     job_id = await bot.ask()
     await let_reconcile(bot, job_id, JobState.UNCERTAIN)
     await bot.app.operations.resolve(job_id, how, generation_id=None, actor="test")
-    life = life_of(job_id, said.getvalue(), end="failed")
+    life = await life_to("failed", job_id, said)
     assert life.count("job.submission_uncertain") == 2
     assert "job.uncertain" in life
 
@@ -82,6 +89,6 @@ async def test_of_one_whose_lost_answer_a_call_brings_back(
     async with asyncio.timeout(30):
         while (await bot.job(job_id)).state is not JobState.DELIVERED:
             await bot.clock.let_pass(seconds=0.5, moment=0.01)
-    assert "callback.not_taken" in life_of(job_id, said.getvalue())
+    assert "callback.not_taken" in await life_to("delivered", job_id, said)
     lines = lines_about("callback.not_taken", said.getvalue())
     assert {(each["job"], each["generation"]) for each in lines} == {(job_id, generation)}
