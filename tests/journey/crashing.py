@@ -128,9 +128,7 @@ async def _live(orders: Orders, boundaries: Boundaries) -> None:
 async def _until_all_ended(app: App, clock: MovableClock, *, hurries: bool) -> None:
     async with asyncio.timeout(30):
         while await app.database.read(jobs.open_ids):
-            await asyncio.sleep(0.02)
-            if hurries:
-                clock.move(seconds=5)
+            await clock.let_pass(seconds=5 if hurries else 0)
 
 
 def _wrap(owner: type, name: str, boundaries: Boundaries) -> None:
