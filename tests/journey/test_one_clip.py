@@ -77,7 +77,7 @@ async def test_a_bot_that_is_stopped_still_says_that_it_is_done(
     tmp_path: Path, simulator: Simulator, clock: MovableClock
 ) -> None:
     chat = SlowlyEdited()
-    config = to_test_config(tmp_path, simulator)
+    config = to_test_config(tmp_path, simulator, bot={"shutdown_grace_seconds": 20})
     async with running(config, simulator, chat, clock) as bot:
         job_id = await bot.ask()
         await bot.simulator.wait_for_creates(1)
