@@ -146,7 +146,11 @@ def test_a_refused_line_makes_the_exit_code_one_and_charges_nothing(
 def test_killed_in_the_middle_the_next_chat_delivers(
     tmp_path: Path, service: dict[str, str]
 ) -> None:
-    slow = {**service, "RAYBOT_PROVIDERS__LUMA__FIRST_LOOK_SECONDS": "30"}
+    slow = {
+        **service,
+        "RAYBOT_PROVIDERS__LUMA__FIRST_LOOK_SECONDS": "30",
+        "RAYBOT_BOT__PUBLIC_URL": "http://127.0.0.1:9",  # Nobody is called there.
+    }
     first = start("chat", "--json", cwd=tmp_path, **slow)
     assert first.stdin is not None
     assert first.stdout is not None
