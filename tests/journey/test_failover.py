@@ -84,7 +84,8 @@ def to_community_config(folder: Path, luma: Simulator, fal: Simulator, **limits:
             "limits": {"usd_per_person_per_day": 100, **limits},
             "providers": {
                 "luma": {**service, "base_url": luma.base_url, "min_balance_usd": 0},
-                "fal": {**service, "base_url": fal.base_url},
+                # Its answers are held for as long as something else happens.
+                "fal": {**service, "base_url": fal.base_url, "submit_timeout_seconds": 20},
             },
         }
     )
