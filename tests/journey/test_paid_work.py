@@ -320,7 +320,7 @@ async def test_a_model_that_is_gone_holds_up_nobody_else_for_long(
                 await bot.clock.let_pass(seconds=60)
         await bot.finish(other)
         await bot.clock.let_pass(minutes=10, moment=0.05)
-    job = await bot.job(lost)
+    job = await hurry(bot, lost, lambda job: job.ended_at is not None, minutes=10)
     assert (job.state, job.cost) == (JobState.FAILED, 0)
     assert job.failure is not None
     assert "This model is gone. Others are taken" in job.failure.sentence
