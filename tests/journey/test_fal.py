@@ -82,8 +82,10 @@ async def test_without_a_call_a_person_decides(bot: RunningBot) -> None:
     await become_uncertain(bot, job_id)
     await bot.simulator.finish(next(iter(bot.simulator.generations)))
     bot.clock.move(hours=1)
+    # As long as another one takes, from its beginning to its end.
+    await bot.finish(await bot.ask())
     assert (await bot.job(job_id)).state is JobState.UNCERTAIN
-    assert len(bot.simulator.generations) == 1
+    assert len(bot.simulator.generations) == 2
     await bot.check_books()
 
 
