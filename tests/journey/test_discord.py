@@ -263,10 +263,13 @@ async def test_one_generation_although_the_bot_was_killed_before_it_heard_that_i
         await process.wait()
     answer.set()
     assert place.read("SELECT state, generation_id FROM jobs") == [("submitting", None)]
+    logins = {"method": "GET", "path": "^/users/@me$"}
+    count = len(await place.discord.requests(**logins))
     # A search waits for more than a minute, because the POST might still be on its way.
     later = 0 if known_by == "callback" else 90
     async with place.bot(later=later, settings=settings) as process:
-        await place.discord.wait("connected", seconds=30)
+        # Discord may not have seen yet that the other connection ended.
+        await place.discord.wait("request", **logins, count=count + 1, seconds=30)
         await place.finish()
         state, cost = await place.ended()
         await stop(process)
