@@ -92,7 +92,7 @@ class Control:
         setattr(target, order["name"], type(now)(value) if isinstance(now, Enum) else value)
 
     async def _wait(self, order: Json) -> Any:
-        server, seconds = self._server, float(order.get("seconds", 5))
+        server, seconds = self._server, float(order.get("seconds", 30))
         match order["for"]:
             case "message":
                 text = re.compile(order.get("text", ""))

@@ -92,7 +92,7 @@ class Control:
         return getattr(self._target(order["on"]), _public(order["name"]))
 
     async def _wait(self, order: Json) -> Any:
-        server, seconds = self._server, float(order.get("seconds", 10))
+        server, seconds = self._server, float(order.get("seconds", 30))
         text = re.compile(order.get("text", ""))
         of: Any = self.decode(order["of"]) if "of" in order else None
         waits: dict[str, Callable[[], Awaitable[Any]]] = {
