@@ -14,9 +14,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 from typing import Any
 
 import hypothesis
@@ -27,6 +29,7 @@ from sqlalchemy import Row, text
 from bot import log
 from bot.app import App
 from bot.cli.checkup import look_within
+from bot.clock import SystemClock
 from bot.config import Config, to_config
 from bot.job import Job, JobState
 from bot.refs import JobId
@@ -58,6 +61,8 @@ hypothesis.settings.register_profile(
     "raybot", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("raybot")
+#: Whatever takes longer counts nothing by days.
+LONGEST_TEST = timedelta(seconds=20)
 _STATE = "SELECT state FROM jobs WHERE id = ?"
 
 
@@ -80,6 +85,16 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
             # What cannot be imported is told of when it is collected.
             with contextlib.suppress(Exception):
                 importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    """Let no test begin in one day and end in the next: limits and figures count by days."""
+    now = SystemClock().now()
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    if (left := midnight - now) < LONGEST_TEST:
+        Event().wait(left.total_seconds())
     return (yield)
 
 
