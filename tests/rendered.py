@@ -114,6 +114,8 @@ def clip(
             video: Any = output.add_stream(codec, rate=24)
             video.width, video.height, video.pix_fmt = width, height, "yuv420p"
             video.bit_rate, video.codec_context.gop_size = bit_rate, 12
+            # With several, what x264 makes depends on how they took turns.
+            video.codec_context.thread_count = 1
             audio = output.add_stream("aac", rate=44_100) if has_sound else None
             for number in range(frames):
                 image = _scene(width, height, number / frames, is_noisy=number in noisy)
