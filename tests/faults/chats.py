@@ -42,9 +42,6 @@ class Community(Protocol):
     def later(self, **by: float) -> None:
         """Time passes, for the platform and for the bot."""
 
-    async def hurry(self, look: Callable[[], object], **by: float) -> object:
-        """Let time run in steps until this is so."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
@@ -122,7 +119,9 @@ async def outage(
             assert way not in BY_ADDRESS or is_deaf or not at.clips(), "nothing gets there"
             await _end(at)
             mended = bot.clock.boottime()
-            await community.hurry(at.is_back or at.clips)
+            async with asyncio.timeout(30):
+                while not (at.is_back or at.clips)():
+                    await _go_on(community)
             recovered = bot.clock.boottime() - mended
             second = await at.ask("two foxes")
             await finish_all(bot.simulator)
@@ -143,8 +142,14 @@ async def outage(
 async def _delivered(community: Community, job_id: JobId) -> None:
     async with asyncio.timeout(30):
         while (await community.bot.job(job_id)).state is not JobState.DELIVERED:
-            community.later(seconds=4)
-            await asyncio.sleep(0.03)
+            await _go_on(community)
+
+
+async def _go_on(community: Community) -> None:
+    """Let a few seconds pass, once nobody is in the midst of a step: that would take them all."""
+    await community.bot.clock.let_pass(moment=0)
+    community.later(seconds=6)
+    await asyncio.sleep(0.02)
 
 
 def to_row(party: str, open_scene: OpenScene, way: Way, allowed: Allowed) -> Row:
