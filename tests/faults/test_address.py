@@ -19,7 +19,6 @@ from bot.simulator import Simulator
 from tests.conftest import RunningBot
 from tests.faults.certificates import Authority
 from tests.faults.outages import (
-    IMPATIENT,
     before,
     finish_all,
     hurry,
@@ -79,7 +78,7 @@ async def test_a_certificate_that_is_not_valid_is_named_and_waited_for(
     async with before(simulator.base_url) as wire:
         there = through(wire, simulator.base_url, scheme="https")
         await wire.show(Authority(tmp_path / "stranger").context())
-        bot: RunningBot = await start_bot(luma={"base_url": there, **IMPATIENT})
+        bot: RunningBot = await start_bot(luma={"base_url": there})
         await waits(bot, "its certificate is not valid")
         for bad in (authority.context("127.0.0.2"), authority.context(ends=-timedelta(days=1))):
             await wire.show(bad)
@@ -108,7 +107,7 @@ async def test_a_name_that_nobody_knows_is_waited_for(
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     there = simulator.base_url.replace("127.0.0.1", NAME)
-    bot: RunningBot = await start_bot(luma={"base_url": there, **IMPATIENT})
+    bot: RunningBot = await start_bot(luma={"base_url": there})
     await waits(bot, "address cannot be looked up")
     is_known = True
     await comes_after_all(bot)
