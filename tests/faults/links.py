@@ -61,9 +61,8 @@ async def linked(folder: Path, way: Way) -> AsyncIterator[tuple[RunningBot, Reac
                 to_test_config(folder, simulator), simulator, RecordingAdapter(), MovableClock()
             ) as bot,
         ):
-            frames = bot.app._frames
-            frames._link_seconds = frames._guard._seconds = PATIENCE
-            frames._guard._trusted = frozenset({HERE, NAME})
+            _wait(bot, PATIENCE)
+            bot.app._frames._guard._trusted = frozenset({HERE, NAME})
             yield bot, reach, LinkFrame(url=reach.to(url))
 
 
@@ -80,6 +79,7 @@ async def outage(way: Way, *, steps: int, moment: float) -> Outcome:
             assert await _is_charged(bot) == is_open
             calls, during = list(reach.wire.calls), await look(bot)
             await reach.mend()
+            _wait(bot, AGES)
             mended = bot.clock.boottime()
             if not is_open:
                 assert not bot.simulator.generations
@@ -102,6 +102,12 @@ async def outage(way: Way, *, steps: int, moment: float) -> Outcome:
                 recovered=recovered,
                 during=during,
             )
+
+
+def _wait(bot: RunningBot, seconds: float) -> None:
+    """So long an answer may take from now on."""
+    frames = bot.app._frames
+    frames._link_seconds = frames._guard._seconds = seconds
 
 
 async def _refusal(bot: RunningBot, link: LinkFrame, key: str) -> str:

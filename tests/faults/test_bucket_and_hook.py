@@ -16,6 +16,7 @@ from bot.request import ImageFrame
 from tests import rendered
 from tests.bucket import ACCESS_KEY, NAME, REGION, SECRET_KEY, Bucket
 from tests.conftest import RunningBot
+from tests.faults.hook import AGES, wait
 from tests.faults.outages import (
     MOST_OF_A_CORE,
     before,
@@ -52,6 +53,7 @@ async def test_a_bucket_out_of_reach_is_waited_for(
             await wire.break_(fault)
             before_all = wire.connections
             await finish_all(bot.simulator)
+            await bot.until(job_id, JobState.FETCHING)
             with pytest.raises(FrameRejected, match="media store cannot be reached"):
                 await bot.submit("slow zoom", key=fault, start_frame=frame.model_dump())
             await pass_time(bot, seconds=120)
@@ -89,6 +91,7 @@ async def test_a_check_out_of_reach_lets_nothing_through(start_bot: Callable[...
             await wire.mend()
         assert len(wire.calls) <= len(faults), "each is asked once"
         assert bot.simulator.generations == {}
+        wait(bot, AGES)
         await bot.ask()
         await bot.simulator.wait_for_creates(1)
         await bot.check_books()
