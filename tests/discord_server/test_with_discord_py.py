@@ -31,6 +31,7 @@ from tests.discord_server import (
 from tests.discord_server.openapi import check_requests, has_openapi, load_openapi
 from tests.discord_server.remote import outside
 from tests.discord_server.wire import Request
+from tests.fakes import until
 
 INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
 
@@ -110,6 +111,8 @@ async def running(server: DiscordServer, client: Client) -> AsyncIterator[Client
         async with asyncio.timeout(30):
             await server.wait_connected()
             await client.wait_until_ready()
+            # It is ready without a server that it was not told of in time.
+            await until(lambda: not any(each.unavailable for each in client.guilds))
         try:
             yield client
         finally:
