@@ -190,7 +190,8 @@ async def test_error_types(simulator: Simulator, luma: AsyncLumaAI) -> None:
         await create(luma)
     simulator.faults.delay("create", 3600)
     with pytest.raises(APITimeoutError):
-        await create(luma, timeout=0.1)
+        await create(luma, timeout=httpx.Timeout(30, read=0.5))
+    await simulator.wait_for_creates(2)
     assert len(simulator.generations) == 2
 
 
