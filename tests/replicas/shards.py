@@ -46,6 +46,7 @@ async def start(cluster: Cluster, *many: int) -> list[Replica]:
     for shard in range(len(many)):
         await cluster.fleet.wait_holder(role_of(shard))
     await cluster.discord.wait_connected(shards=len(many), seconds=20)
+    await cluster.wait_slack(sum(many))
     return last
 
 
