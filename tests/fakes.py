@@ -39,6 +39,11 @@ class MovableClock(SystemClock):
     def boottime(self) -> float:
         return super().boottime() + self._offset.total_seconds()
 
+    @property
+    def moved(self) -> timedelta:
+        """How far it was moved in all, however slow the machine is."""
+        return self._offset
+
     def move(self, **by: float) -> None:
         """Jump ahead, e.g. `move(seconds=30)`."""
         self._offset += timedelta(**by)

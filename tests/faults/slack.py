@@ -72,7 +72,9 @@ async def asked(community: Community, prompt: str) -> JobId:
     known = len(community.bot.simulator.generations)
     async with asyncio.timeout(30):
         # A socket that fell silent is noticed late on a busy machine; who reads that asks again.
-        while not (await community.ana.slash("/ray", prompt, community.general)).is_acked:
+        while not (
+            await community.ana.slash("/ray", prompt, community.general, seconds=3)
+        ).is_acked:
             await asyncio.sleep(PING_SECONDS)
     await community.bot.simulator.wait_for_creates(known + 1)
     [*_, found] = await community.bot.app.database.read(

@@ -129,7 +129,7 @@ class Cluster:
             # A mention is an event: Slack tells of it again until it was acknowledged.
             await person.say(f"{person.team.mention} {prompt}")
             return True
-        asked = await person.slash("/ray", prompt)
+        asked = await person.slash("/ray", prompt, seconds=ACK_SECONDS)
         if asked.error or any("database" in each for each in asked.said):
             await asyncio.sleep(AGAIN_SECONDS)
             return False
@@ -315,6 +315,7 @@ async def cluster(
             ):
                 if is_called:
                     slack.http_url = balancer.address + EVENTS_PATH
+                    slack.line.patience_seconds = ACK_SECONDS
                 yield Cluster(
                     luma=luma,
                     discord=discord,

@@ -25,6 +25,8 @@ class Envelope:
     asked: Asked | None = None
     tries: int = 0
     sent_at: datetime = datetime.min.replace(tzinfo=UTC)
+    #: How far the clock had been moved then.
+    moved: timedelta = timedelta(0)
     #: So many acknowledgements came and were lost.
     lost: int = 0
     acked_at: datetime | None = None

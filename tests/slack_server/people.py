@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tests.slack_server.asked import Asked
 from tests.slack_server.filling import fill
 from tests.slack_server.happenings import Submitted
+from tests.slack_server.line import PATIENCE_SECONDS
 from tests.slack_server.problems import Json, NotPossible
 from tests.slack_server.world import Channel, File, Message, Team, View
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 #: A file that a person has: (name, bytes, mimetype), or one that the server made.
 Given = File | tuple[str, bytes] | tuple[str, bytes, str]
-ACK_SECONDS = 3.0
 
 
 class Person:
@@ -153,7 +153,7 @@ class Person:
         text: str = "",
         channel: Channel | None = None,
         *,
-        seconds: float = ACK_SECONDS,
+        seconds: float = PATIENCE_SECONDS,
     ) -> Asked:
         """Use a command; it returns once that is acknowledged, or after so many seconds."""
         asked = Asked(board=self._world.board, user=self.id, channel=self._in(channel))
@@ -161,7 +161,7 @@ class Person:
         return asked
 
     async def click(
-        self, where: Message | View, button: str, *, seconds: float = ACK_SECONDS
+        self, where: Message | View, button: str, *, seconds: float = PATIENCE_SECONDS
     ) -> Asked:
         """Press a button, named by its label or its action id."""
         if isinstance(where, Message) and where.seen_by not in (None, self.id):
@@ -174,7 +174,7 @@ class Person:
         return asked
 
     async def choose(
-        self, where: Message | View, button: str, value: str, *, seconds: float = ACK_SECONDS
+        self, where: Message | View, button: str, value: str, *, seconds: float = PATIENCE_SECONDS
     ) -> Asked:
         """Choose from a list, named by its placeholder or its action id."""
         element = _pick(where, button)
@@ -185,7 +185,7 @@ class Person:
         return asked
 
     async def shortcut(
-        self, callback_id: str, message: Message, *, seconds: float = ACK_SECONDS
+        self, callback_id: str, message: Message, *, seconds: float = PATIENCE_SECONDS
     ) -> Asked:
         """Pick the app's entry from a message's menu; the bot need not be there."""
         self._in(message.channel)
@@ -195,7 +195,9 @@ class Person:
         await self._server.happenings.picked(self, asked, callback_id, message, seconds=seconds)
         return asked
 
-    async def global_shortcut(self, callback_id: str, *, seconds: float = ACK_SECONDS) -> Asked:
+    async def global_shortcut(
+        self, callback_id: str, *, seconds: float = PATIENCE_SECONDS
+    ) -> Asked:
         """Pick the app's entry from the menu that is everywhere."""
         asked = Asked(board=self._world.board, user=self.id)
         await self._server.happenings.picked(self, asked, callback_id, None, seconds=seconds)
@@ -206,7 +208,7 @@ class Person:
         view: View,
         values: Mapping[str, Any] | None = None,
         *,
-        seconds: float = ACK_SECONDS,
+        seconds: float = PATIENCE_SECONDS,
     ) -> Submitted:
         """Fill in a form and send it; `values` are by block id, action id or label."""
         if not view.is_open or view.user != self.id:

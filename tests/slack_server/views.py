@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tests.slack_server import blocks as rules
@@ -26,7 +26,8 @@ class Trigger:
     team: Team
     user: str
     asked: Asked
-    at: datetime
+    #: How far the clock had been moved then.
+    moved: timedelta
     is_used: bool = False
     view: View | None = field(default=None)
 
@@ -40,10 +41,10 @@ class Views:
 
     def trigger(self, team: Team, user: str, asked: Asked, view: View | None = None) -> str:
         """A new trigger; what it opens is told to `asked`."""
-        at = self._world.clock.now()
+        moved = self._world.clock.moved
         found = f"{len(self._triggers) + 1}.{team.id}.{secrets.token_hex(12)}"
         self._triggers[found] = Trigger(
-            id=found, team=team, user=user, asked=asked, at=at, view=view
+            id=found, team=team, user=user, asked=asked, moved=moved, view=view
         )
         return found
 
@@ -57,7 +58,7 @@ class Views:
             raise Refused("invalid_trigger_id")
         if trigger.is_used:
             raise Refused("exchanged_trigger_id")
-        if self._world.clock.now() - trigger.at > TRIGGER_LIVES:
+        if self._world.clock.moved - trigger.moved > TRIGGER_LIVES:
             raise Refused("expired_trigger_id")
         trigger.is_used = True
         shown = self.new(call.team, trigger.user, view)

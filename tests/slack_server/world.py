@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.clock import Clock
+from tests.fakes import MovableClock
 from tests.slack_server.board import Board
 from tests.slack_server.problems import Json, Refused
 
@@ -253,7 +253,7 @@ class View:
 class World:
     """Everything there is, and the ids of what comes."""
 
-    def __init__(self, clock: Clock, board: Board) -> None:
+    def __init__(self, clock: MovableClock, board: Board) -> None:
         self.clock = clock
         self.board = board
         self.app_id = "A000000001"
