@@ -61,6 +61,7 @@ async def test_a_report_goes_to_the_moderators_and_only_they_decide(community: C
     assert f"Decided by <@{boss.id}>." in report.text, "an edit, which calls nobody"
     view.is_open = True
     await community.ben.submit(view)
+    await settled(community)
     assert len(community.slack.said(office)) == 1
     audit = await boss.slash("/ray", "admin audit", community.general)
     await audit.wait_said(lambda text: "report removed" in text)
@@ -144,6 +145,8 @@ async def test_a_letter_brings_a_copy_once_and_nothing_private_goes_round(
     await community.ana.slash("/ray", "a secret --private", community.general)
     secret = await community.clip(community.ana.direct)
     await community.bot.delivered((await all_jobs(community))[0].id)
+    for place in (community.general, community.ana.direct):
+        await community.status("Delivered", place)
     await settled(community)
     calls = len(community.slack.requests)
     await community.ana.react(secret, "star")

@@ -296,7 +296,8 @@ async def test_people_are_forgotten_who_ask_and_whom_an_admin_names(community: C
             await asyncio.sleep(0.01)
     assert (await community.bot.job(job_of(status))).work.prompt == ""
 
-    await community.ben.slash("/ray", "settings ar=9:16", community.general)
+    own = await community.ben.slash("/ray", "settings ar=9:16", community.general)
+    await own.wait_said()
     page = await boss.slash("/ray", f"admin forget <@{community.ben.id}|ben>", community.general)
     shown = await page.wait_said(lambda text: "1 own setting" in text)
     assert f"Shall everything of <@{community.ben.id}> be forgotten here?" in shown
