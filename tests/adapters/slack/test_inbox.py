@@ -90,18 +90,23 @@ async def test_what_was_asked_too_long_ago_is_not_begun_and_its_person_is_told(
 
 
 async def test_who_cannot_be_answered_yet_holds_up_nobody_else(local_slack: LocalSlack) -> None:
-    ana, ben = local_slack.ana, local_slack.ben
+    people = local_slack.ana, local_slack.ben
     async with local_slack.community() as community:
-        for key, who, text in (("1.1", ana, "usage"), ("1.2", ana, "help"), ("1.3", ben, "usage")):
-            await leave(community, kept(local_slack, key, user=who.id, text=text))
+        for number, who in enumerate(people):
+            for key, text in ((f"{number}.1", "usage"), (f"{number}.2", "help")):
+                await leave(community, kept(local_slack, key, user=who.id, text=text))
     gate = local_slack.slack.faults.hold("users.info")
     async with local_slack.community() as community:
-        await ben.wait_ephemeral()
+        first = await community.slack.wait_for(
+            lambda: next((who for who in people if len(who.ephemerals) == 2), None)
+        )
         assert gate.reached.is_set()
-        assert ana.ephemerals == []
+        [held] = [who for who in people if who is not first]
+        assert held.ephemerals == []
         gate.open()
-        await ana.wait_ephemeral(lambda each: "/ray" in each.plain)
-        assert "Your usage" in ana.ephemerals[0].plain
+        await held.wait_ephemeral(lambda each: "/ray" in each.plain)
+        for who in people:
+            assert "Your usage" in who.ephemerals[0].plain
 
 
 # ---- several processes -----------------------------------------------------------------------
