@@ -165,9 +165,11 @@ async def test_a_message_comes_thrice_and_again_while_its_acks_are_lost(scene: S
 
 async def test_a_socket_is_renewed_when_it_is_asked_for(scene: Scene) -> None:
     async with connected(scene):
+        sockets = scene.slack.line.sockets
+        [old] = sockets
         await scene.slack.refresh()
         await scene.slack.wait_request("apps.connections.open", 2)
-        await scene.slack.wait_connected()
+        await scene.slack.wait_for(lambda: sockets and old not in sockets)
 
 
 async def test_over_http_all_is_signed_and_answers_are_acknowledgements(scene: Scene) -> None:

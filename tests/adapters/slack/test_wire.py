@@ -14,11 +14,13 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
 from adapters.slack.listener import Slack
+from adapters.slack.sockets import DOWN_SECONDS
 from bot.errors import ConfigError
 from bot.job import JobState
 from bot.log import setup_logging
 from bot.refs import JobId
 from tests.adapters.slack.conftest import Community, LocalSlack
+from tests.fakes import until
 from tests.slack_server import Message
 from tests.slack_server.answers import Answers
 
@@ -123,7 +125,7 @@ async def test_a_fault_in_a_refusal_ends_no_more_than_that(
     with monkeypatch.context() as patched:
         patched.setattr(adapter._replies, "say", trip)
         assert (await community.ana.slash("/ray", "show r-0000000000", community.general)).is_acked
-        await community.slack.wait_for(lambda: caplog.text.count("slack.fault") >= 2)
+        await until(lambda: caplog.text.count("slack.fault") >= 2)
     await community.ana.slash("/ray", "a fox", community.general)
     await community.clip()
 
@@ -166,8 +168,7 @@ async def test_a_first_ticket_that_is_dead_does_not_keep_the_bot_away(
 
     async def pass_time() -> None:
         await local_slack.slack.wait_request("apps.connections.open", 2)
-        while not local_slack.slack.line.sockets:
-            await local_slack.clock.let_pass(seconds=16)
+        local_slack.clock.move(seconds=DOWN_SECONDS)
 
     passing = asyncio.ensure_future(pass_time())
     async with local_slack.community() as community:
@@ -182,7 +183,7 @@ async def test_two_connections_share_what_is_told(local_slack: LocalSlack) -> No
         for prompt in ("a fox", "a wolf"):
             assert (await community.ana.slash("/ray", prompt, community.general)).is_acked
         await community.slack.wait_for(lambda: len(community.clips()) == 2)
-    assert not local_slack.slack.line.sockets
+    await local_slack.slack.wait_left()
     assert len(community.bot.simulator.generations) == 2
 
 
