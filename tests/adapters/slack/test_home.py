@@ -22,9 +22,12 @@ async def shows(community: Community, words: str) -> str:
 async def test_it_shows_what_runs_and_goes_with_it(community: Community) -> None:
     await community.ana.open_home()
     await community.ana.wait_home(lambda view: "Your usage" in view.plain)
-    community.bot.simulator.faults.slow(15)
+    simulator = community.bot.simulator
+    simulator.faults.slow(100_000)
     await community.ana.slash("/ray", "a fox", community.general)
     assert "a fox" in await shows(community, "On the way")
+    await simulator.wait_for_creates(1)
+    await simulator.finish(*simulator.generations)
     await community.hurry(community.clips)
     told = await shows(community, "Your last jobs")
     assert "a fox" in told

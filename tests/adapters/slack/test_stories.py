@@ -45,6 +45,7 @@ async def test_a_story_is_told_in_a_form_and_confirmed_as_a_whole(
     assert isinstance(film.work, StoryWork)
     assert film.work.shots == ("a fox wakes", "it runs --loop")
     assert film.work.aspect_ratio == "9:16"
+    community.bot.simulator.faults.slow(100_000, times=2)
     await community.ana.click(status, "Confirm")
     await community.hurry(lambda: status.buttons == ["Cancel"])
     assert "a fox wakes" in status.plain
