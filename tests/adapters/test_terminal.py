@@ -806,10 +806,12 @@ async def test_a_silent_pipe_blocks_nothing(session: Session) -> None:
 
 
 async def test_a_session_that_ends_first_leaves_its_reader_alone(session: Session) -> None:
+    others = threading.enumerate()
     with pipe() as (stdin, typed):
         typed.write(b"exit\n")
         await session.play(stdin=stdin, is_listed=False)
-        readers = [each for each in threading.enumerate() if each.name.startswith("terminal")]
+        began = [each for each in threading.enumerate() if each not in others]
+        readers = [each for each in began if each.name.startswith("terminal")]
         assert [each.daemon for each in readers] == [True]
         typed.close()
         for each in readers:
