@@ -71,6 +71,10 @@ class MovableClock(SystemClock):
         self._error += timedelta(**by)
         self._wake()
 
+    def set_to_noon(self) -> None:
+        """Set the wall clock to the middle of this day, so that none ends while a test runs."""
+        self.set_wall(hours=12 - self.now().hour)
+
     def _wake(self) -> None:
         for event in self._moved:
             event.set()

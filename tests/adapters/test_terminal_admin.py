@@ -84,6 +84,7 @@ async def test_the_operator_runs_the_own_place_by_typing(
 ) -> None:
     shown, lines = io.StringIO(), Lines()
     screen = PlainScreen(Console(file=shown, width=200), clock=clock)
+    clock.set_to_noon()
 
     def create(studio: Studio) -> Terminal:
         return Terminal(

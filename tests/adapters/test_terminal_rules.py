@@ -8,6 +8,7 @@ from bot.job import JobState
 from bot.refs import money
 from tests.adapters.test_terminal_opinions import Sit, sit
 from tests.bot.studio.test_erasure import forgotten, rows
+from tests.fakes import MovableClock
 from tests.rendered import png
 
 __all__ = ["sit"]
@@ -46,7 +47,10 @@ async def test_what_a_filter_refused_is_explained_and_asked_for_otherwise(sit: S
         assert "1:1 · loop" in await ana.says(f"show {mild}")
 
 
-async def test_who_confirms_it_is_forgotten_but_for_the_sums(sit: Sit, tmp_path: Path) -> None:
+async def test_who_confirms_it_is_forgotten_but_for_the_sums(
+    sit: Sit, tmp_path: Path, clock: MovableClock
+) -> None:
+    clock.set_to_noon()
     folder, image = tmp_path / "clips", tmp_path / "my-face.png"
     image.write_bytes(png())
     async with sit("ben") as ben:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.adapters.slack.conftest import Community, LocalSlack
 from tests.adapters.slack.test_dialogues import job_of
+from tests.fakes import MovableClock
 
 
 async def shows(community: Community, words: str) -> str:
@@ -52,8 +53,9 @@ async def test_a_running_job_is_cancelled_from_there(community: Community) -> No
 
 
 async def test_limits_are_shown_with_the_time_they_reset_at(
-    open_community: Callable[..., Any],
+    open_community: Callable[..., Any], clock: MovableClock
 ) -> None:
+    clock.set_to_noon()
     community = await open_community(limits={"clips_per_person_per_day": 3})
     await community.ana.open_home()
     home = await community.ana.wait_home()
