@@ -145,6 +145,8 @@ async def test_a_letter_brings_a_copy_once_and_nothing_private_goes_round(
     await community.ana.slash("/ray", "a secret --private", community.general)
     secret = await community.clip(community.ana.direct)
     await community.bot.delivered((await all_jobs(community))[0].id)
+    # No acknowledgement is on its way while time passes.
+    await settled(community)
     for place in (community.general, community.ana.direct):
         await community.status("Delivered", place)
     await settled(community)
