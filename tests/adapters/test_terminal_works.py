@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bot.job import JobState
 from bot.store import jobs
 from tests.adapters.test_terminal_opinions import Sit, sit
 from tests.journey.test_story import make
@@ -66,7 +67,9 @@ async def test_everything_can_be_made_of_a_clip_by_typing(sit: Sit) -> None:
         assert [line.split()[-1] for line in held.splitlines() if "watercolour" in line] == ["you"]
         assert "yours over the channel's, then the place's" in held
         assert "settings ar=default" in held
-        assert "generating" in await ana.says("usage")
+        [drawing] = [each.id for each in made if each.request.relation == "modify"]
+        await ana.bot.until(drawing, JobState.GENERATING)
+        assert f"{drawing}: generating" in await ana.says("usage")
 
 
 async def test_what_is_private_or_for_adults_is_tried_again_as_that(sit: Sit) -> None:
