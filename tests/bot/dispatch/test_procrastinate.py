@@ -159,6 +159,7 @@ async def test_a_worker_that_ends_leaves_no_step_of_the_others_behind(
 ) -> None:
     """One ends as it lost its connection, another fails for that: the third's step ends first."""
     process, made = Process(url), list[Worker]()
+    process.dispatcher._grace_seconds = 60
     process.may_end.clear()
     has_failed, true = asyncio.Event(), process.dispatcher._to_worker
 
@@ -381,14 +382,14 @@ async def test_what_died_in_hand_and_is_due_later_is_taken_again_then(
 async def test_a_step_of_the_sweep_leaves_a_nudge_behind(url: str, database: Database) -> None:
     """Because nobody takes such a task again where its process dies."""
     process = GoingOn(url, database=database)
-    async with working(process):
-        await wake(database, process, B)
-        await process.until(1)
-        process.rows = [(A, CLOCK.now() - timedelta(minutes=1))]
+    process.rows = [(A, CLOCK.now() - timedelta(minutes=1))]
+    await process.dispatcher.open()
+    async with process.dispatcher._app.open_async():
         await process.dispatcher._sweep(0)
-        process.rows = []  # Its own sweep comes with each minute.
-        await process.until(3)
-    assert (process.advanced, process.nudges) == ([B, A, A], [B, A])
+    process.rows = []  # It sweeps by itself when it begins, and with each minute.
+    async with working(process):
+        await process.until(2)
+    assert (process.advanced, process.nudges) == ([A, A], [A])
 
 
 async def test_what_is_in_hand_at_the_end_is_left_to_others(url: str, database: Database) -> None:
