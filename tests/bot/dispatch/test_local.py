@@ -146,18 +146,18 @@ async def test_nothing_is_woken_before_the_commit(harness: DispatcherHarness) ->
     await harness.until(lambda: harness.advanced == [A])
 
 
-@pytest.mark.parametrize(("first", "second"), [(5, 30), (30, 5)])
+@pytest.mark.parametrize(("first", "second"), [(50, 300), (300, 50)])
 async def test_a_later_wake_replaces_an_earlier(
     harness: DispatcherHarness, first: int, second: int
 ) -> None:
     harness.wake(A, first * SECOND)
     harness.wake(A, second * SECOND)
-    harness.clock.move(seconds=second - 1)
+    harness.clock.move(seconds=second - 20)
     await harness.settle()
     assert harness.advanced == []
-    harness.clock.move(seconds=2)
+    harness.clock.move(seconds=21)
     await harness.until(lambda: harness.advanced == [A])
-    harness.clock.move(seconds=29)
+    harness.clock.move(seconds=300)
     await harness.settle()
     assert harness.advanced == [A]
 
@@ -223,11 +223,11 @@ async def test_what_is_woken_after_the_clock_was_set_back_has_its_own_time(
 ) -> None:
     """A submission in doubt is looked for only when the provider has had its time to list it."""
     harness.clock.set_wall(hours=-1)
-    harness.wake(A, 10 * SECOND)
-    harness.clock.move(seconds=9)
+    harness.wake(A, 50 * SECOND)
+    harness.clock.move(seconds=30)
     await harness.settle()
     assert harness.advanced == []
-    harness.clock.move(seconds=2)
+    harness.clock.move(seconds=21)
     await harness.until(lambda: harness.advanced == [A])
 
 
