@@ -105,6 +105,12 @@ def path(filled: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(filled, tmp_path / "raybot.db"))
 
 
+@pytest.fixture(autouse=True)
+def farewells_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy server may still see a connection that was closed, longer than people shall wait."""
+    monkeypatch.setattr("bot.store.postgres.FAREWELL_SECONDS", 20.0)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of another database, with nothing in it."""
@@ -224,12 +230,16 @@ def test_a_bot_that_runs_is_not_moved(path: Path, shared: str) -> None:
     assert not any(content(shared).values())
 
 
-async def test_whoever_is_connected_is_named(path: Path, shared: str) -> None:
+async def test_whoever_is_connected_is_named(
+    path: Path, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bot = open_database(shared)
     await bot.start()
     await bot.write(lambda tx: None)
-    with pytest.raises(ConfigError, match=r"is used by a program of .*Stop every Raybot"):
-        await asyncio.to_thread(moved, to_url(path), shared)
+    with monkeypatch.context() as soon:
+        soon.setattr("bot.store.postgres.FAREWELL_SECONDS", 0.3)
+        with pytest.raises(ConfigError, match=r"is used by a program of .*Stop every Raybot"):
+            await asyncio.to_thread(moved, to_url(path), shared)
     await bot.stop()
     assert not any(content(shared).values())
 

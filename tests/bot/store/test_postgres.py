@@ -30,7 +30,10 @@ from tests.postgres import at_server, database_at, postgres_database, server
 SCOPE = "discord:1:a"
 ENDED = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid")
 IS_THERE = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
-AWAITED = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+AWAITED = text(
+    "SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database"
+    " WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"
+)
 OTHERS_ENDED = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid != pg_backend_pid()"
@@ -43,6 +46,12 @@ def url() -> Iterator[str]:
         yield found
 
 
+@pytest.fixture(autouse=True)
+def farewells_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy server may still see a connection that was closed, longer than people shall wait."""
+    monkeypatch.setattr("bot.store.postgres.FAREWELL_SECONDS", 20.0)
+
+
 @pytest.fixture
 async def beside(url: str) -> AsyncIterator[Database]:
     """Another process's way to the same database."""
@@ -50,6 +59,12 @@ async def beside(url: str) -> AsyncIterator[Database]:
     await opened.start()
     yield opened
     await opened.stop()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is cut off is begun again, however long it took until then."""
+    monkeypatch.setattr("bot.store.database.AGAIN_SECONDS", 60.0)
 
 
 def count(conn: Connection) -> int:
@@ -121,7 +136,7 @@ async def test_a_lost_answer_to_a_commit_is_not_asked_for_for_ever(
 
 
 async def test_what_a_cut_connection_left_undone_is_done_once(
-    database: Database, beside: Database
+    database: Database, beside: Database, patient: None
 ) -> None:
     tries = []
 
@@ -158,7 +173,7 @@ async def test_a_connection_that_ended_unused_is_replaced_before_it_is_used(
 
 
 async def test_what_the_server_ended_for_its_silence_is_done_once(
-    database: Database, beside: Database
+    database: Database, beside: Database, patient: None
 ) -> None:
     """As of a process that was frozen for a while, or behind a wire that drips."""
     tries = []
