@@ -130,7 +130,7 @@ def rows_of(path: Path) -> set[str]:
 
 def test_what_was_told_survives_a_disk_that_takes_no_more(path: Path) -> None:
     with start_writer(to_url(path), most_bytes=path.stat().st_size + 300_000) as process:
-        out, complaint = process.communicate(timeout=15)
+        out, complaint = process.communicate(timeout=60)
     told = set(out.decode().split())
     assert process.returncode == 7, complaint.decode()
     assert "The database did not take it" in complaint.decode()
