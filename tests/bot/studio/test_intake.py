@@ -27,7 +27,7 @@ from bot.request import GenerationRequest, ImageFrame
 from bot.simulator import Simulator
 from bot.store import jobs, ledger, messages, timeline
 from bot.studio.intake import WAIT_FOR_CHAT
-from bot.studio.leftovers import LOOK_EVERY
+from bot.studio.leftovers import LOOK_EVERY, Leftovers
 from tests import rendered
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
@@ -41,6 +41,22 @@ def chat() -> RecordingAdapter:
     chat = RecordingAdapter()
     chat.is_placed_first = True
     return chat
+
+
+@pytest.fixture
+async def bot(start_bot: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> RunningBot:
+    """One that has looked for leftovers at its start, so that a test leaves some unseen."""
+    has_looked, take_up = asyncio.Event(), Leftovers.take_up
+
+    async def look(leftovers: Leftovers) -> None:
+        await take_up(leftovers)
+        has_looked.set()
+
+    with monkeypatch.context() as starting:
+        starting.setattr(Leftovers, "take_up", look)
+        opened: RunningBot = await start_bot()
+        await has_looked.wait()
+    return opened
 
 
 def attach(bot: RunningBot, content: bytes) -> ImageFrame:
@@ -265,8 +281,6 @@ async def test_what_a_process_prepared_that_is_gone_is_taken_up_at_once(
     bot: RunningBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is gone where it was not there twice: the connection of one may be cut for a moment."""
-    # The look at the start, which is the first, is over.
-    await bot.until(await bot.ask(key="j"), JobState.GENERATING)
     monkeypatch.setattr(SingleProcess, "is_single", False)
     job_id = await _left_by(bot, "dead")
     await bot.studio.leftovers.take_up()
