@@ -177,7 +177,8 @@ async def test_a_bot_that_hangs_is_not_waited_for_for_ever(
         (config.bot.data_dir / ADDRESS_FILE).write_text(f"http://{host}:{port}", "utf-8")
         with pytest.raises(StoreError, match="Try again, or end it first"):
             await acts.act(config, "pause", {})
-    assert asked.is_set()
+        # Its connection was made, and is accepted now or later.
+        await asked.wait()
 
 
 async def test_the_demo_costs_nothing_whatever_the_environment_says(
