@@ -593,7 +593,7 @@ async def script() -> AsyncIterator[Script]:
 
 @pytest.fixture
 async def luma(script: Script) -> AsyncIterator[LumaAgents]:
-    table = Settings(api_key=SecretStr(KEY), base_url=script.url, read_timeout_seconds=1)
+    table = Settings(api_key=SecretStr(KEY), base_url=script.url, read_timeout_seconds=10)
     provider = create(table, clock=MovableClock())
     yield provider
     await provider.aclose()
