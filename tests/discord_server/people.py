@@ -13,6 +13,7 @@ from tests.discord_server import command_rules as rules
 from tests.discord_server.asking import Asking
 from tests.discord_server.backstage import Backstage
 from tests.discord_server.cdn import Upload, to_upload
+from tests.discord_server.hearing import wait_heard
 from tests.discord_server.interactions import Interaction
 from tests.discord_server.mentions import read_mentions
 from tests.discord_server.permissions import Permission
@@ -219,6 +220,7 @@ class Person:
         self, interaction: Interaction, values: Mapping[str, Any] | None = None, /
     ) -> Interaction:
         """Fill in the modal that an interaction opened; `values` by custom id or by label."""
+        await wait_heard(interaction, self._stage.app.id)
         return self._asking.modal(interaction, values or {})
 
     # ---- reading the answer -------------------------------------------------------------------

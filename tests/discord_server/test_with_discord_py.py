@@ -401,6 +401,24 @@ async def test_a_modal_with_an_upload_comes_back_filled_in(ana: Person, opened: 
     assert [each.content for each in ana.ephemeral(filled)] == ["Started"]
 
 
+async def test_a_form_is_filled_in_only_once_its_client_knows_of_it(
+    server: DiscordServer, ana: Person, opened: Opened
+) -> None:
+    client, form = await opened(), Form()
+    asked = await ana.slash("ray create", prompt="anything")
+    interaction = await soon(client.asked)
+    gate = server.faults.hold("POST", "/callback$", when="after")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(interaction.response.send_modal(form))
+        await ana.modal(asked)
+        group.create_task(ana.submit_modal(asked, {"Prompt": "slow zoom"}))
+        await asyncio.sleep(0)
+        await ana.say(ana.here, f"<@{server.app.id}> what came before this is heard now")
+        await soon(client.heard)
+        gate.open()
+        await soon(form.sent)
+
+
 class Panel(discord.ui.View):
     def __init__(self, *ids: str) -> None:
         super().__init__(timeout=None)
