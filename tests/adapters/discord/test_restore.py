@@ -13,11 +13,14 @@ async def test_a_clip_that_was_posted_after_the_backup_is_not_posted_again(
 ) -> None:
     backup = local_discord.folder / "copy.db"
     async with local_discord.community() as community:
+        local_discord.simulator.faults.slow(100_000)
         await community.ana.slash("ray create", prompt="a red fox in snow")
         await local_discord.simulator.wait_for_creates(1)
         [job_id] = await community.bot.app.database.read(jobs.open_ids)
         await community.bot.until(job_id, JobState.GENERATING)
         await community.bot.app.database.back_up(backup)
+        [generation] = local_discord.simulator.generations
+        await local_discord.simulator.finish(generation)
         posted = await community.clip()
         await community.bot.delivered(job_id)
         database = community.bot.app.database

@@ -83,10 +83,13 @@ async def test_what_is_private_is_seen_by_its_person_only(stage: Stage) -> None:
 
 async def test_what_is_private_comes_directly_once_its_answer_has_ended(stage: Stage) -> None:
     async with stage.bot(access={**SERVED, "direct_messages": True}):
-        stage.simulator.faults.slow(5)
+        stage.simulator.faults.slow(100_000)
         asked = await stage.ana.slash(stage.general, "ray create", prompt="a secret", private=True)
+        await stage.simulator.wait_for_creates(1)
         await stage.env.advance_time(15 * 60)
         stage.clock.move(minutes=15)
+        [generation] = stage.simulator.generations
+        await stage.simulator.finish(generation)
         assert "a secret" in (await stage.clip(stage.ana.user.dm_channel)).content
         assert asked.response is not None
         assert asked.response.attachments == []
