@@ -36,8 +36,8 @@ async def test_moderators_post_or_reject_each_clip_with_a_button(community: Comm
     assert list(asked.buttons) == ["Post", "Reject"]
     assert "Ana" in asked.content
     assert "<@" not in asked.content
-    said = [each for each in community.discord.said(community.general) if not each.attachments]
-    await community.hurry(lambda: "Waiting for a moderator" in said[-1].content)
+    status = await community.discord.wait_message(community.general)
+    await community.hurry(lambda: "Waiting for a moderator" in status.content)
     assert community.clips() == []
     refused = await community.ben.answer(await community.ben.click(asked, "Post"))
     assert "Only moderators" in refused.content
@@ -77,7 +77,7 @@ async def test_what_a_filter_refused_is_told_to_its_person_who_edits_it(
     letter = await community.discord.wait_message(community.ana.dm, lambda each: each.buttons)
     assert "minded the words" in letter.content
     assert "Nothing was charged" in letter.content
-    status = community.discord.said(community.general)[-1]
+    status = await community.discord.wait_message(community.general)
     await community.hurry(lambda: "Not made" in status.content)
     assert "grim" not in status.content
     assert list(status.buttons) == list(letter.buttons) == ["Edit and retry"]
