@@ -321,6 +321,7 @@ async def test_a_cut_connection_is_resumed_with_what_was_missed(line: Line) -> N
     async with line.open():
         await line.discord.wait_connected()
         [session] = line.discord.gateway.connected
+        await line.heard("a first word, after which it knows its session")
         line.discord.gateway.drop_all()
         await line.heard("while you were away")
         assert session.resumes == 1
