@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from sqlalchemy import Connection
 
-from bot.store import errands
+from bot.store import errands, stars
 from tests.adapters.discord.conftest import Community, LocalDiscord
 from tests.adapters.discord.test_admin import told
 from tests.adapters.discord.test_deeds import made
@@ -21,11 +22,15 @@ async def rule(boss: Person, name: str, value: str) -> None:
     assert "Decided" in (await told(boss, "rule", name=name, value=value)).content
 
 
-async def settled(community: Community) -> None:
-    """What was told before is carried out, and what is to be posted because of it stands."""
-    await community.ben.answer(await community.ben.slash("ray usage"))
+async def settled(community: Community, last: Person) -> None:
+    """The star that somebody put last is counted, and what is to be posted for it stands."""
+    who = f"discord:{community.guild.id}:{last.id}"
+
+    def is_settled(conn: Connection) -> bool:
+        return stars.by(conn, who) > 0 and errands.next_due(conn) is None
+
     async with asyncio.timeout(30):
-        while await community.bot.app.database.read(errands.next_due):
+        while not await community.bot.app.database.read(is_settled):
             await asyncio.sleep(0.01)
 
 
@@ -122,7 +127,7 @@ async def test_enough_stars_bring_a_clip_into_the_gallery_once_and_a_letter_a_co
             await person.react(clip, "⭐")
         await community.ben.unreact(clip, "⭐")
         await boss.react(clip, "⭐")
-        await settled(community)
+        await settled(community, boss)
         assert community.clips(shelf) == [], "one's own, a bot's and one taken back do not count"
         for _ in range(2):
             await community.ben.react(clip, "⭐")
@@ -137,7 +142,7 @@ async def test_enough_stars_bring_a_clip_into_the_gallery_once_and_a_letter_a_co
     async with local_discord.community() as community:
         carl = community.discord.person("Carl", community.guild)
         await carl.react(clip, "⭐")
-        await settled(community)
+        await settled(community, carl)
         assert community.clips(shelf) == [shown]
         assert community.clips(community.ben.dm) == [copy]
         await community.bot.check_books()
