@@ -463,8 +463,8 @@ async def test_an_answer_that_is_lost_makes_no_second_message(
         case "drop":
             harness.discord.faults.drop(*POST, when="after")
         case "delay":
-            harness.delivery._patience = 0.3
-            harness.discord.faults.delay(*POST, 0.6, when="after")
+            harness.delivery._patience = 1.0
+            harness.discord.faults.delay(*POST, 30, when="after")
         case _:
             harness.discord.faults.add(*POST, status=503, when="after")
     assert isinstance(await refused(harness), DeliveryUnavailable)
