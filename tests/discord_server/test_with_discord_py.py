@@ -951,7 +951,7 @@ async def test_shards_hear_only_their_servers(server: DiscordServer) -> None:
 
 async def test_a_whole_server_is_told_at_once(server: DiscordServer, opened: Opened) -> None:
     client = await opened()
-    joining = asyncio.ensure_future(client.wait_for("guild_join", timeout=5))
+    joining = asyncio.ensure_future(client.wait_for("guild_join", timeout=30))
     town = server.guild("Town", size=Size(channels=12, roles=6, threads=3))
     joined = await joining
     assert (joined.id, len(joined.roles), len(joined.threads)) == (town.id, 8, 3)

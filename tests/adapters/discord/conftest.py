@@ -96,7 +96,7 @@ class Community:
     async def clip(self, channel: Channel | None = None) -> Message:
         """The next clip in a channel."""
         where = channel or self.general
-        return await self.discord.wait_message(where, lambda each: each.attachments, seconds=15)
+        return await self.discord.wait_message(where, lambda each: each.attachments)
 
 
 @pytest.fixture

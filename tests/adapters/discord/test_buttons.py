@@ -85,7 +85,7 @@ async def test_a_clip_goes_on_and_is_varied_at_once(community: Community) -> Non
         await community.ana.submit_modal(asked, {"How many?": ["3"]})
     )
     assert told.content.count("Accepted") == 3
-    await community.discord.wait_for(lambda: len(community.clips()) == 5, 20)
+    await community.discord.wait_for(lambda: len(community.clips()) == 5)
     jobs = {job.request.relation: job for job in await all_jobs(community)}
     assert jobs["extend"].work.prompt == "it runs"
     assert {job.parent for job in await all_jobs(community)} == {None, first.id}
@@ -120,7 +120,7 @@ async def test_remix_opens_what_was_asked_to_be_changed(community: Community) ->
     sent = await community.ben.submit_modal(asked, {"Prompt": "a blue fox"})
     await community.ben.answer(sent)
     second = await community.discord.wait_message(
-        community.general, lambda each: each.attachments and "blue" in each.content, seconds=15
+        community.general, lambda each: each.attachments and "blue" in each.content
     )
     assert second.pings.users == {community.ben.id}
     [first] = await all_jobs(community)

@@ -182,7 +182,6 @@ async def test_a_clip_goes_on_from_an_earlier_one(community: Community) -> None:
     await community.discord.wait_message(
         community.general,
         lambda each: each.attachments and "runs away" in each.content,
-        seconds=15,
     )
     newest, _ = await all_jobs(community)
     assert to_video(newest.work).start_frame == ClipFrame(job_id=first)

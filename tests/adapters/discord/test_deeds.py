@@ -200,7 +200,7 @@ async def test_several_are_confirmed_together(open_community: OpenCommunity) -> 
     assert "These 4 clips cost about $0.55 together. Make them?" in said
     assert {job.cost for job in (await all_jobs(community))[:-1]} == {0}
     await community.ana.answer(await community.ana.click(waiting, "Confirm"))
-    await community.discord.wait_for(lambda: len(community.clips()) == 5, 20)
+    await community.discord.wait_for(lambda: len(community.clips()) == 5)
     assert known < len(community.discord.said(community.general))
     await community.bot.check_books()
 

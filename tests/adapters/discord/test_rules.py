@@ -99,7 +99,7 @@ async def test_what_a_filter_refused_is_told_to_its_person_who_edits_it(
     asked = await community.ana.click(told, "Edit and retry")
     await community.ana.modal(asked)
     await community.ana.answer(await community.ana.submit_modal(asked, {"Prompt": "a mild fox"}))
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, seconds=15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2)
 
 
 async def test_a_price_that_is_asked_late_is_asked_directly_and_confirmed_there(
@@ -167,7 +167,7 @@ async def test_a_servers_rules_are_shown_once_before_the_first_clip(community: C
     await community.ana.answer(await community.ana.click(shown, "Accept"))
     assert "red fox" in (await community.clip()).content
     await community.ana.answer(await community.ana.slash("ray create", prompt="a blue fox"))
-    await community.discord.wait_for(lambda: len(community.clips()) == 2, seconds=15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 2)
     await community.ben.say(community.general, f"{community.discord.app.bot.mention} a green fox")
     lead = await community.discord.wait_message(
         community.general, lambda each: "Read" in str(each.buttons)
@@ -176,4 +176,4 @@ async def test_a_servers_rules_are_shown_once_before_the_first_clip(community: C
     assert "Only who asked" in other.content
     shown = await community.ben.answer(await community.ben.click(lead, "Read the rules"))
     await community.ben.answer(await community.ben.click(shown, "Accept"))
-    await community.discord.wait_for(lambda: len(community.clips()) == 3, seconds=15)
+    await community.discord.wait_for(lambda: len(community.clips()) == 3)

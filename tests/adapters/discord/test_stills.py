@@ -76,7 +76,7 @@ async def test_a_picture_is_set_in_motion_by_its_button(studio_community: Commun
     sent = await community.ana.submit_modal(asked, {"Prompt": "it looks around"})
     await community.ana.answer(sent)
     clip = await community.discord.wait_message(
-        community.general, lambda each: each.attachments and "looks" in each.content, seconds=15
+        community.general, lambda each: each.attachments and "looks" in each.content
     )
     assert clip.attachments[0].filename.endswith(".mp4")
     newest = (await all_jobs(community))[0]
@@ -95,7 +95,7 @@ async def test_remix_of_a_picture_is_a_picture(studio_community: Community) -> N
     assert filled["Flags"]["value"] == "--ar 16:9"
     await community.ben.submit_modal(asked, {"Prompt": "a blue fox"})
     second = await community.discord.wait_message(
-        community.general, lambda each: each.attachments and "blue" in each.content, seconds=15
+        community.general, lambda each: each.attachments and "blue" in each.content
     )
     job = await community.bot.job(job_of(second))
     assert (job.work.kind, job.work.aspect_ratio) == ("image", "16:9")
@@ -128,7 +128,7 @@ async def test_a_mention_asks_for_a_still_by_a_flag_and_a_reply_moves_it(
     mention = f"{community.discord.app.bot.mention} it looks around"
     await community.ana.say(community.general, mention, reply_to=shown)
     await community.discord.wait_message(
-        community.general, lambda each: each.attachments and "looks" in each.content, seconds=15
+        community.general, lambda each: each.attachments and "looks" in each.content
     )
     frame = to_video((await all_jobs(community))[0].work).start_frame
     assert frame == ClipFrame(job_id=job_of(shown), is_still=True)
@@ -153,6 +153,6 @@ async def test_without_a_maker_of_stills_there_is_no_such_command(
         community.general, f"{community.discord.app.bot.mention} a fox --still"
     )
     said = await community.discord.wait_message(
-        community.general, lambda each: "add luma" in each.content, seconds=15
+        community.general, lambda each: "add luma" in each.content
     )
     assert "No video service here makes stills" in said.content
