@@ -115,6 +115,14 @@ async def simulator() -> AsyncIterator[Simulator]:
         yield quick
 
 
+@pytest.fixture
+def clock() -> MovableClock:
+    """It begins at a full hour, so that no day and no week ends while a test looks at its own."""
+    clock = MovableClock()
+    clock.move(minutes=60 - clock.now().minute)
+    return clock
+
+
 #: Commands that were held to Discord's document: they are large, and the same in every test.
 _CHECKED: set[str] = set()
 
@@ -128,12 +136,16 @@ def _unchecked(requests: Iterable[Request]) -> Iterator[Request]:
 
 
 @pytest.fixture
-async def discord_server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DiscordServer]:
+async def discord_server(
+    monkeypatch: pytest.MonkeyPatch, clock: MovableClock
+) -> AsyncIterator[DiscordServer]:
     # discord.py keeps its two addresses in classes; what the adapter's settings write there ends
     # with the test.
     monkeypatch.setattr(Route, "BASE", Route.BASE)
     monkeypatch.setattr(DiscordWebSocket, "DEFAULT_GATEWAY", DiscordWebSocket.DEFAULT_GATEWAY)
-    async with DiscordServer() as server:
+    same = MovableClock()
+    same.move(seconds=(clock.now() - same.now()).total_seconds())
+    async with DiscordServer(same) as server:
         yield server
         if has_openapi():
             assert check_requests(_unchecked(server.requests)) == []

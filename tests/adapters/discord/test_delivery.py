@@ -107,10 +107,13 @@ class DeliveryHarness:
 
 @pytest.fixture
 async def harness(
-    discord_server: DiscordServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    discord_server: DiscordServer,
+    clock: MovableClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[DeliveryHarness]:
     monkeypatch.setattr(discord.http.Route, "BASE", discord_server.api_base_url)
-    clock, clip = MovableClock(), tmp_path / "clip.mp4"
+    clip = tmp_path / "clip.mp4"
     clip.write_bytes(bytes(300_000))
     delivery = Delivery(clock=clock, upload_limit_bytes=20 * MIB, can_host=True)
     ana = discord_server.person("Ana", discord_server.guild("Foxes"))

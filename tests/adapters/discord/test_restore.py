@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bot.cli import restore
 from bot.job import JobState
 from bot.store import jobs
 from tests.adapters.discord.conftest import LocalDiscord
+from tests.fakes import MovableClock
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    """It begins with the machine's own, which a restore asks."""
+    return MovableClock()
 
 
 async def test_a_clip_that_was_posted_after_the_backup_is_not_posted_again(
