@@ -99,7 +99,7 @@ async def shared_bot(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         simulator = await stack.enter_async_context(Simulator(settings, Faults()))
         folder = tmp_path_factory.mktemp("shared")
         visitor = await stack.enter_async_context(
-            visiting(folder, simulator, MovableClock(), servers=("b",))
+            visiting(folder, simulator, MovableClock(), servers=("b",), running_limit=100)
         )
         yield SharedBot(
             visitor=visitor,
@@ -338,7 +338,7 @@ async def test_a_place_is_paused_with_a_sentence_and_goes_on(shared_bot: SharedB
     log = [
         (actor, act) for actor, act, _ in await shared_bot.log(THERE) if act in ("pause", "resume")
     ]
-    assert log == [(BEA.person, "pause"), ("operator:local:op", "resume")]
+    assert log[-2:] == [(BEA.person, "pause"), ("operator:local:op", "resume")]
 
 
 async def test_a_limit_is_changed_and_nonsense_is_refused(shared_bot: SharedBot) -> None:
