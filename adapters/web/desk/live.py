@@ -105,7 +105,8 @@ class Live:
 
         news = watched.news.stream(seen, everything, partial(self._in_until, visit, session))
         try:
-            if not watched.drawn:
+            # Nobody may have looked for long: what is over by the next look would never be told.
+            if not watched.drawn or watched.pulse != await self._jobs.pulse():
                 await self.now(view)
             async for event in news:
                 yield event

@@ -367,3 +367,19 @@ async def test_the_queue_goes_on_and_a_cut_stream_loses_and_doubles_nothing(
         assert "event: card" not in rest
     async with visitor.session.get(visitor.address + events) as answer:
         assert answer.status == 401
+
+
+async def test_whoever_opens_the_page_of_a_job_hears_of_its_end_however_soon(
+    visitor: Visitor, clock: MovableClock
+) -> None:
+    await sit(visitor)
+    # The queue as it was before, and as it will be again at the next look.
+    await visitor.get("/desk/queue")
+    job = await ask(visitor, "a fox")
+    page = (await visitor.get(f"/desk/job?id={job}")).html
+    async with following(visitor, in_page(r'data-events="([^"]+)"', page)) as stream:
+        assert job in (await stream.next()).html
+        await deliver(visitor, job)
+        clock.move(seconds=3)
+        while job in (await stream.next()).html:
+            pass
