@@ -82,7 +82,8 @@ async def test_a_clip_is_reviewed_and_what_is_said_outlives_a_restart(
         async with visitor.listening(visitor.seen) as news:
             wolf = await _make(visitor, "a grey wolf", JobState.REVIEWING)
             await news.until(">Reject</button>")
-        hare = await _make(visitor, "a brown hare", JobState.REVIEWING)
+            hare = await _make(visitor, "a brown hare", JobState.REVIEWING)
+            await news.until(">Reject</button>")
         assert "comes here" in (await visitor.say("admin digest on")).html
     clock.move(days=7)
     async with visiting(tmp_path, simulator, clock) as visitor:
@@ -90,7 +91,7 @@ async def test_a_clip_is_reviewed_and_what_is_said_outlives_a_restart(
             await news.until("The week with Raybot")
             # Nobody looked for a week: the operator, who sits here, hears of it, too.
             while "raybot review" not in await visitor.bot.app.studio.recall("web", "asides"):
-                await asyncio.sleep(0.01)
+                await clock.let_pass(seconds=11, moment=0.01)
         page = (await visitor.get("/web/chat")).html
         assert page.count("<b>A clip waits for a moderator</b>") == 2
         assert page.count("<b>The week with Raybot") == 1
