@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -122,8 +123,9 @@ class Surroundings:
         """The video service makes it neither at once nor when Raybot tries it once more."""
         made, first = self.visitor.bot.simulator, await self.generation(job)
         await made.fail(first)
-        await made.until(lambda: list(made.generations)[-1] != first)
-        await made.fail(list(made.generations)[-1])
+        while (second := await self.generation(job)) == first:
+            await asyncio.sleep(0.01)
+        await made.fail(second)
 
     async def clip(self) -> JobId:
         """A clip in the channel, whichever stories were told before."""
