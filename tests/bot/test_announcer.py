@@ -193,7 +193,7 @@ async def test_a_stop_waits_for_the_last_words_and_not_for_their_turn(
     await harness.show(job)
     job = await harness.books.end(job, S.CANCELLED)
     harness.announcer.touch(job.id)
-    await harness.announcer.drain(2)
+    await harness.announcer.drain(LAST_WORDS_SECONDS)
     assert harness.chat.said(job) == ["Received", "Cancelled"]
 
 
@@ -223,7 +223,7 @@ async def test_where_nothing_can_be_edited_the_first_words_stay(harness: Announc
     assert harness.chat.said(job) == ["Received"]
 
 
-@pytest.mark.parametrize(("retry_after", "seconds"), [(None, AGAIN_SECONDS), (7.0, 7.0)])
+@pytest.mark.parametrize(("retry_after", "seconds"), [(None, AGAIN_SECONDS), (70.0, 70.0)])
 async def test_a_platform_that_is_down_hears_the_last_word_later(
     harness: AnnouncerHarness, retry_after: float | None, seconds: float
 ) -> None:
@@ -231,11 +231,11 @@ async def test_a_platform_that_is_down_hears_the_last_word_later(
     job = await harness.books.end(await harness.books.received())
     harness.chat.faults[job.id] = DeliveryUnavailable(retry_after=retry_after)
     await harness.show(job)
-    harness.clock.move(seconds=seconds - 2)
+    harness.clock.move(seconds=seconds / 2)
     await harness.show(job)
     assert harness.chat.refused == 1, "not asked again before its time"
     harness.chat.faults.clear()
-    harness.clock.move(seconds=3)
+    harness.clock.move(seconds=seconds / 2)
     await harness.until(job, "Failed")
 
 
@@ -385,10 +385,10 @@ async def test_news_for_many_may_take_its_time_and_is_told_early_with_other_news
     harness.announcer.touch(first.id, after=90)
     await harness.show(second)
     assert (harness.chat.said(first), harness.chat.said(second)) == ([], ["Received"])
-    harness.clock.move(seconds=59)
+    harness.clock.move(seconds=30)
     await harness.settle()
     assert harness.chat.said(first) == []
-    harness.clock.move(seconds=2)
+    harness.clock.move(seconds=30)
     await harness.until(first, "Received")
 
 
@@ -505,17 +505,17 @@ async def test_a_private_answer_that_ended_is_asked_for_once_for_each_news(
     if is_placed:
         await harness.show(job)
     here, there, processes = Chat(), Chat(), list[Among]()
-    for chat, trouble in ((here, DeliveryUnavailable(retry_after=1.0)), (there, ThreadGone())):
+    for chat, trouble in ((here, DeliveryUnavailable(retry_after=60.0)), (there, ThreadGone())):
         chat.posts, chat.edit_trouble = harness.chat.posts, trouble
         chat.faults[job.id] = trouble
     pair = [harness.new_announcer(chat, Among(processes)) for chat in (here, there)]
 
     async def asked(job: Job) -> int:
-        """How often the one asked the other to say this in the next seconds."""
+        """How often the one asked the other to say this in the next minutes."""
         before = here.refused
         pair[0].touch(job.id)
         for _ in range(10):
-            harness.clock.move(seconds=2)
+            harness.clock.move(minutes=2)
             while any(each._in_hand or each._is_due() for each in pair):
                 await asyncio.sleep(0.005)
         return here.refused - before
