@@ -72,13 +72,13 @@ async def finish(bot: RunningBot, job_id: JobId) -> None:
 
 
 async def finish_while_looked_at(bot: RunningBot, first: JobId, *others: JobId) -> None:
-    """The others end while a first one's call is being looked into."""
-    bot.simulator.faults.delay("get", 0.3)
+    """The others end and call while a first one's call is being looked into."""
+    looked = bot.simulator.faults.hold("get")
     await finish(bot, first)
-    async with asyncio.timeout(30):
-        while not bot.simulator.requests[ONE]:
-            await asyncio.sleep(0.01)
+    await until(lambda: bot.simulator.requests[ONE])
     await asyncio.gather(*(finish(bot, each) for each in others))
+    await bot.simulator.wait_for_callbacks(1 + len(others))
+    looked.set()
 
 
 async def call(bot: RunningBot, job_id: JobId, *states: str) -> None:
