@@ -392,13 +392,17 @@ async def test_clips_in_a_row_share_a_child_and_an_image_has_its_own(tmp_path: P
     served: list[str] = []
     for _ in range(20):
         await codec.probe_clip(path)
-        served += children_of(server)[:1]
+        # One that had its last file may still be ending.
+        await until(lambda: len(children_of(server)) == 1)
+        served += children_of(server)
         with pytest.raises(ClipBroken):
             await codec.probe_clip(broken)
 
-    assert [served.count(each) for each in dict.fromkeys(served)] == [10, 10], "of both kinds"
+    # One that nothing comes to for a second ends sooner, as on a machine that stands still.
+    assert max(map(served.count, served)) == 10, "of both kinds"
 
     await codec.probe_clip(path)
+    await until(lambda: len(children_of(server)) == 1)
     (kept,) = children_of(server)
     image = asyncio.ensure_future(normalise(codec, rendered.png_bomb(6300, 6300), tmp_path))
     await until(lambda: set(children_of(server)) - {kept})
