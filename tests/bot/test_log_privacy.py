@@ -20,6 +20,7 @@ from bot.store.database import open_database
 from bot.store.sqlite import reader_engine, writer_engine
 from bot.store.transaction import Tx
 from tests.conftest import RunningBot
+from tests.fakes import until
 from tests.secrecy import read_logs
 
 WORDS = "a red fox in snow"
@@ -80,7 +81,7 @@ async def test_a_row_of_another_version_ends_nothing_and_is_not_quoted(
     await bot.simulator.wait_for_creates(2)
     await bot.simulator.finish(list(bot.simulator.generations)[1])
     await bot.delivered(other)
-    assert f"{spoilt} cannot be read" in said.getvalue()
+    await until(lambda: f"{spoilt} cannot be read" in said.getvalue())
 
 
 def _spoil(tx: Tx) -> None:
