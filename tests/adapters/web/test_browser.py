@@ -7,6 +7,7 @@ import base64
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -40,9 +41,11 @@ PASTE = """(content) => {
     document.querySelector("#text").dispatchEvent(new ClipboardEvent("paste", about));
 }"""
 #: Whoever presses a button the moment it is drawn.
-PRESSED_AT_ONCE = """(name) => {
+PRESSED_AT_ONCE = """([name, words]) => {
     const drawn = new MutationObserver(() => {
-        const button = document.querySelector(`article button[id^=${name}-]`);
+        const cards = [...document.querySelectorAll("article")];
+        const card = cards.find((each) => each.textContent.includes(words));
+        const button = card?.querySelector(`button[id^=${name}-]`);
         if (button) { drawn.disconnect(); button.click(); }
     });
     drawn.observe(document.querySelector("#messages"), { childList: true, subtree: true });
@@ -103,8 +106,9 @@ async def _last(page: Page) -> JobId:
     return JobId(name)
 
 
-async def test_a_prompt_is_tried_with_the_keyboard_alone(here: Surroundings) -> None:
-    async with here.page() as page:
+async def test_a_prompt_is_tried_with_the_keyboard_alone(tmp_path: Path) -> None:
+    # Of its own: no other story was told before.
+    async with chromium(tmp_path) as here, here.page() as page:
         await expect(page.get_by_text("Nothing here yet")).to_be_visible()
 
         async def answer_late(route: Route) -> None:
@@ -149,10 +153,11 @@ async def test_a_prompt_is_tried_with_the_keyboard_alone(here: Surroundings) -> 
 async def test_a_button_takes_a_press_the_moment_it_is_drawn(here: Surroundings) -> None:
     async with here.page() as page:
         before = page.url
-        await page.evaluate(PRESSED_AT_ONCE, "cancel")
-        await _send(page, "a hare that nobody wants")
+        words = "a hare that nobody wants"
+        await page.evaluate(PRESSED_AT_ONCE, ["cancel", words])
+        await _send(page, words)
         card = page.locator("article[id^=r-]").last
-        await expect(card.get_by_text("a hare that nobody wants")).to_be_visible()
+        await expect(card.get_by_text(words)).to_be_visible()
         await expect(card.get_by_text("Cancelled")).to_be_visible()
         assert page.url == before
 
