@@ -367,7 +367,7 @@ async def test_a_host_that_stays_silent_is_given_up(host: PublicHost) -> None:
         return web.Response()
 
     host.pages["/silent"] = silent
-    guard = Guard(resolve=host.resolve, connect=host.connect, seconds=0.05)
+    guard = Guard(resolve=host.resolve, connect=host.connect, seconds=0.5)
 
     with pytest.raises(httpx.ReadTimeout):
         await read(guard, "http://images.example/silent")
