@@ -123,8 +123,9 @@ class Surroundings:
         """The video service makes it neither at once nor when Raybot tries it once more."""
         made, first = self.visitor.bot.simulator, await self.generation(job)
         await made.fail(first)
-        while (second := await self.generation(job)) == first:
+        while (second := (await self.visitor.bot.job(job)).generation_id) in (None, first):
             await asyncio.sleep(0.01)
+        assert second
         await made.fail(second)
 
     async def clip(self) -> JobId:
