@@ -340,7 +340,7 @@ async def test_of_each_model_that_is_gone_the_operator_hears_once(
         job = await bot.job(job_id)
         return job.attempt > 0 and job.state is not JobState.SUBMITTING
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         while not all([await is_refused(each) for each in asked]):
             await bot.clock.let_pass(minutes=1)
     assert sorted(each.sentence for each in await bot.notes()) == [
