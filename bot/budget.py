@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import deque
 
 ROUNDING = 1e-9
+#: How long nothing is sent where its operator has to help.
+OPERATOR_PAUSE_SECONDS = 300.0
 
 
 class TokenBucket:

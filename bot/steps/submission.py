@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from itertools import chain, repeat
 from typing import Literal, TypeVar
 
+from bot.budget import OPERATOR_PAUSE_SECONDS
 from bot.errors import (
     InvalidRequest,
     ProviderClosed,
@@ -39,6 +40,8 @@ FREEZE_SECONDS = 5.0
 VISIBLE = timedelta(seconds=10)
 #: How many refusals have a short pause, and the longest one later, in which others try.
 PATIENT_TRIES, LONGEST_PAUSE = 5, 300.0
+#: Longer than a provider is left alone that takes nothing: then somebody else tries it first.
+AFTER_OTHERS_SECONDS = OPERATOR_PAUSE_SECONDS + 5.0
 #: Before an answer is written again, in seconds; nobody else may touch the job meanwhile.
 PAUSES = (0.5, 1.0, 2.0, 5.0)
 WAIT_FOR_OPERATOR = timedelta(hours=24)
@@ -287,7 +290,7 @@ class Submitter:
         route = failover.next(plan) if may_leave(error) else None
         offer = failover.offer(plan) if may_leave(error) else None
         growing = min(2.0 ** max(0, min(submission.attempt - PATIENT_TRIES, 9)), LONGEST_PAUSE)
-        pause = LONGEST_PAUSE if is_own else growing
+        pause = AFTER_OTHERS_SECONDS if isinstance(error, ProviderClosed) else growing
         delay = timedelta(seconds=error.retry_after or pause if error else 0.0)
         now = self._context.clock.now()
 

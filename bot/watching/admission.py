@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bot.bot_context import Announce
-from bot.budget import CircuitBreaker, TokenBucket
+from bot.budget import OPERATOR_PAUSE_SECONDS, CircuitBreaker, TokenBucket
 from bot.choice import is_draining
 from bot.clock import Clock, to_wall
 from bot.desk_views import Health
@@ -30,7 +30,6 @@ from bot.store.database import Database
 from bot.store.transaction import Tx
 
 log = get_logger(__name__)
-OPERATOR_PAUSE_SECONDS = 300.0
 #: How many waiting people see their new place at once.
 SHOWN_IN_LINE = 50
 #: The others hear of a provider's trouble a few at a time; chats take about one edit a second.

@@ -12,10 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
 
+from bot.budget import OPERATOR_PAUSE_SECONDS
 from bot.job import JobState
 from bot.simulator import Faults, Simulator
 from bot.simulator.faults import Operation
-from bot.watching.admission import OPERATOR_PAUSE_SECONDS
 from tests.conftest import MANUAL, RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.faults.outages import (

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from sqlalchemy import text
 
+from bot.budget import OPERATOR_PAUSE_SECONDS
 from bot.clips import Clips
 from bot.codec import Bounds, Codec
 from bot.dialects.predictions import MEANS
@@ -327,6 +329,30 @@ async def test_a_model_that_is_gone_holds_up_nobody_else_for_long(
     assert job.attempt >= OWN_REFUSALS
 
 
+async def test_a_model_that_is_gone_holds_up_no_other_job_of_its_person(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    submit = luma(bot).submit
+
+    async def gone(submission: Submission) -> Generation:
+        if submission.work.model == "ray-2":
+            raise ProviderRetired("This model is gone.", provider="luma")
+        return await submit(submission)
+
+    monkeypatch.setattr(luma(bot), "submit", gone)
+    lost = await bot.ask("a ship", model="ray-2")
+    async with asyncio.timeout(30):
+        while (await bot.job(lost)).provider_failure is None:
+            await bot.clock.let_pass(seconds=1)
+    other, began = await bot.ask("a fox"), bot.clock.moved
+    async with asyncio.timeout(30):
+        while (await bot.job(other)).state is JobState.ACCEPTED:
+            await bot.clock.let_pass(minutes=1)
+    # The next that is tried once the service is tried again is not the same one.
+    assert bot.clock.moved - began < timedelta(seconds=6 * OPERATOR_PAUSE_SECONDS)
+    await bot.finish(other)
+
+
 async def test_of_each_model_that_is_gone_the_operator_hears_once(
     bot: RunningBot, monkeypatch: Patch
 ) -> None:
@@ -340,7 +366,7 @@ async def test_of_each_model_that_is_gone_the_operator_hears_once(
         job = await bot.job(job_id)
         return job.attempt > 0 and job.state is not JobState.SUBMITTING
 
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(30):
         while not all([await is_refused(each) for each in asked]):
             await bot.clock.let_pass(minutes=1)
     assert sorted(each.sentence for each in await bot.notes()) == [
