@@ -233,19 +233,12 @@ async def look(bot: RunningBot) -> Look:
 
 
 async def sum_up(bot: RunningBot, *, clips: int, **known: Any) -> Outcome:
-    """What an outage came to, once both jobs are through.
-
-    A machine that stood still for a moment has cut off who had just come back.
-    """
-    after, looks = await look(bot), 1
-    while after.named and looks < PATIENT_LOOKS:
-        await bot.clock.let_pass(seconds=4)
-        after, looks = await look(bot), looks + 1
+    """What an outage came to, once both jobs are through."""
     return Outcome(
         generations=len(bot.simulator.generations),
         clips=clips,
         broken_rules=len(await bot.app.database.read(integrity.broken_invariants)),
-        after=after,
+        after=await look(bot),
         **known,
     )
 
