@@ -303,17 +303,22 @@ async def test_a_lost_answer_that_cannot_be_looked_for_is_told_of_and_can_be_end
     await bot.check_books()
 
 
-async def test_a_model_that_is_gone_holds_up_nobody_else_for_long(
-    bot: RunningBot, monkeypatch: Patch
-) -> None:
+def retire(bot: RunningBot, monkeypatch: Patch, model: str) -> None:
+    """The service has this model no more; others it takes."""
     submit = luma(bot).submit
 
     async def gone(submission: Submission) -> Generation:
-        if submission.work.model == "ray-2":
+        if submission.work.model == model:
             raise ProviderRetired("This model is gone.", provider="luma")
         return await submit(submission)
 
     monkeypatch.setattr(luma(bot), "submit", gone)
+
+
+async def test_a_model_that_is_gone_holds_up_nobody_else_for_long(
+    bot: RunningBot, monkeypatch: Patch
+) -> None:
+    retire(bot, monkeypatch, "ray-2")
     lost = await bot.ask("a ship", model="ray-2", user="ben")
     for number in range(3):
         other = await bot.ask(f"a fox {number}", user="ana")
@@ -332,14 +337,7 @@ async def test_a_model_that_is_gone_holds_up_nobody_else_for_long(
 async def test_a_model_that_is_gone_holds_up_no_other_job_of_its_person(
     bot: RunningBot, monkeypatch: Patch
 ) -> None:
-    submit = luma(bot).submit
-
-    async def gone(submission: Submission) -> Generation:
-        if submission.work.model == "ray-2":
-            raise ProviderRetired("This model is gone.", provider="luma")
-        return await submit(submission)
-
-    monkeypatch.setattr(luma(bot), "submit", gone)
+    retire(bot, monkeypatch, "ray-2")
     lost = await bot.ask("a ship", model="ray-2")
     async with asyncio.timeout(30):
         while (await bot.job(lost)).provider_failure is None:
